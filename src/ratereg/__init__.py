@@ -1,0 +1,40 @@
+"""Rate-distortion analyses of variational autoencoders: train and test curves of whole ensembles, with errors.
+
+The reproducible companion of "Rate-Regularization and Generalization in VAEs" (Bozkurt et al., AISTATS 2021). All
+information quantities are in nats.
+"""
+
+import importlib
+from typing import Any
+
+from ratereg import data, evaluation, models, studies, training
+from ratereg.models import MLP, VAE, Bernoulli, Gaussian
+from ratereg.studies import CATALOG, Data, Results, Study, load_or_run, published
+
+__all__ = [
+    "CATALOG",
+    "MLP",
+    "VAE",
+    "Bernoulli",
+    "Data",
+    "Gaussian",
+    "Results",
+    "Study",
+    "claims",
+    "data",
+    "evaluation",
+    "load_or_run",
+    "models",
+    "plots",
+    "published",
+    "studies",
+    "training",
+    "widgets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Plots, widgets and claims need matplotlib, ipywidgets and IPython, which a bare machine that trains may lack.
+    if name in {"claims", "plots", "widgets"}:
+        return importlib.import_module(f"ratereg.{name}")
+    raise AttributeError(f"module 'ratereg' has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""`python -m ratereg`."""
+
+from ratereg.cli import main
+
+main()

@@ -1,0 +1,66 @@
+"""What images are before and after they are split into training and test."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+from torch import Tensor
+
+__all__ = ["ImageSet", "Images"]
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """All images of a source, not yet split.
+
+    Arguments:
+        name: of the source.
+        count: how many images there are.
+        pixels: gives the pixels of the rows asked for, 0 to 255, so that only images in use need to be made.
+        n_train: where the source brings its own split: its first `n_train` images are for training, the others for
+            test.
+        factors: what each image was made from, where that is known.
+        factor_names: of the columns of `factors`.
+        ranges: lower and upper end of the factors that vary.
+        labels: the class of each image, where there are classes.
+    """
+
+    name: str
+    count: int
+    pixels: Callable[[Int64[np.ndarray, " row"]], UInt8[Tensor, "row channel height width"]]
+    n_train: int | None = None
+    factors: Float64[np.ndarray, "image factor"] | None = None
+    factor_names: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    labels: Int64[np.ndarray, " image"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images with a split into training and test.
+
+    Arguments:
+        name: of the source.
+        split: the rule that the images were split by.
+        pixels: all images in use, 0 to 255.
+        train, test: rows of `pixels`, sorted, none in both.
+        factors: what each image was made from, where that is known.
+        factor_names: of the columns of `factors`.
+        labels: the class of each image, where there are classes.
+    """
+
+    name: str
+    split: str
+    pixels: UInt8[Tensor, "image channel height width"]
+    train: Int64[Tensor, " train"]
+    test: Int64[Tensor, " test"]
+    factors: Float64[Tensor, "image factor"] | None = None
+    factor_names: tuple[str, ...] = ()
+    labels: Int64[Tensor, " image"] | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, rows, columns)."""
+        channels, height, width = self.pixels.shape[1:]
+        return channels, height, width

@@ -1,0 +1,128 @@
+"""From the name of a source and of a split to images."""
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ratereg.data import splits, tetrominoes
+from ratereg.data.arrays import read_array, read_file, read_folder
+from ratereg.data.images import KNOWN, read_known
+from ratereg.data.imageset import Images, ImageSet
+
+__all__ = ["load"]
+
+NAMES = ("tetrominoes", *KNOWN)
+SPLITS = ("default", "checkerboard", "cv", "cd")
+
+
+def load(
+    source: str | Path | np.ndarray | Tensor,
+    *,
+    split: str = "default",
+    share: float | None = None,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """Load images and split them into training and test, the same way on every machine.
+
+    Arguments:
+        source: "tetrominoes", "fashion-mnist" or "mnist"; the path of a .npy or .npz file or of a folder of images; or
+            an array (image, height, width[, channel]) of uint8, or of floats in [0, 1].
+        split: "default" is the source's own split where it has one (torchvision's; arrays or folders named train and
+            test), else a random half each. "cv" (constant volume) trains on a random share of all images. Where the
+            factors are known there are "checkerboard", which trains on blocks of factors and tests on the blocks
+            between, and "cd" (constant density), a random half each of the central share of the factors' volume.
+        share: for "cv" and "cd", between 0 and 1.
+        n_train: keep that many training images, chosen at random; smaller subsets lie in larger ones.
+        n_test: the same for test images.
+        seed: of everything random here.
+
+    Raises:
+        FileNotFoundError: a path is not there, or a known set is neither on this machine nor to be downloaded.
+        ValueError: another argument or the data themselves are refused; the message says what would do.
+
+    Source: for Tetrominoes, "checkerboard" and "cd" as in the data set's published generator.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"data.load: split is {split!r}; give one of {', '.join(map(repr, SPLITS))}.")
+    if split not in ("cv", "cd") and share is not None:
+        raise ValueError(f"data.load: share is {share!r}, which the split {split!r} does not take; omit it.")
+    splits.checked_seed(seed)
+    images = _read(source)
+    train, test = _split(images, split, share, seed)
+    if n_train is not None:
+        train = splits.subset(train, n_train, name="n_train", seed=seed)
+    if n_test is not None:
+        test = splits.subset(test, n_test, name="n_test", seed=seed)
+    used = np.sort(np.concatenate([train, test]))
+    return ImageSet(
+        name=images.name,
+        split=split,
+        pixels=images.pixels(used),
+        train=torch.from_numpy(np.searchsorted(used, train)),
+        test=torch.from_numpy(np.searchsorted(used, test)),
+        factors=None if images.factors is None else torch.from_numpy(images.factors[used]),
+        factor_names=images.factor_names,
+        labels=None if images.labels is None else torch.from_numpy(images.labels[used]),
+    )
+
+
+def _read(source: str | Path | np.ndarray | Tensor) -> Images:
+    if isinstance(source, np.ndarray | Tensor):
+        return read_array(source)
+    if not isinstance(source, str | Path):
+        raise ValueError(f"data.load: source is of type {type(source).__name__}; give a name, a path or an array.")
+    if source == "tetrominoes":
+        return _tetrominoes()
+    if isinstance(source, str) and source in KNOWN:
+        return read_known(source)
+    path = Path(source).expanduser()
+    if str(source) and path.is_dir():
+        return read_folder(path)
+    if str(source) and path.is_file():
+        return read_file(path)
+    if isinstance(source, Path) or len(path.parts) > 1 or path.suffix:
+        raise FileNotFoundError(
+            f"data.load: source {str(source)!r} is not there; give the path of a .npy or .npz file or of a folder of "
+            "images."
+        )
+    close = difflib.get_close_matches(source.lower(), NAMES, n=1)
+    hint = f"did you mean {close[0]!r}? G" if close else "g"
+    raise ValueError(
+        f"data.load: source is {source!r}, neither a known set nor a path; {hint}ive one of "
+        f"{', '.join(map(repr, NAMES))}, or the path of a .npy or .npz file or of a folder of images."
+    )
+
+
+def _tetrominoes() -> Images:
+    factors = tetrominoes.factors()
+    return Images(
+        name="tetrominoes",
+        count=len(factors),
+        pixels=lambda rows: tetrominoes.render(factors[rows], dtype=torch.uint8),
+        factors=factors,
+        factor_names=tetrominoes.FACTOR_NAMES,
+        ranges=tetrominoes.RANGES,
+    )
+
+
+def _split(images: Images, split: str, share: float | None, seed: int) -> tuple[splits.Rows, splits.Rows]:
+    if split == "default" and images.n_train is not None:
+        return np.arange(images.n_train), np.arange(images.n_train, images.count)
+    if split == "default":
+        return splits.default(images.count, seed=seed)
+    if split == "cv":
+        return splits.cv(images.count, splits.checked_share(share), seed=seed)
+    if images.factors is None or not images.ranges:
+        raise ValueError(
+            f"data.load: split is {split!r}, which needs factors that vary, and {images.name!r} has none; give "
+            "'default' or 'cv'."
+        )
+    varying = images.factors[:, [name in images.ranges for name in images.factor_names]]
+    if split == "checkerboard":
+        return splits.checkerboard(varying, images.ranges)
+    return splits.cd(varying, images.ranges, splits.checked_share(share), seed=seed)

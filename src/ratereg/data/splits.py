@@ -1,0 +1,127 @@
+"""Splits: which rows are trained on and which are tested on, the same for the same seed on every machine.
+
+Every function returns two sorted arrays of row numbers, of training and of test images, with no row in common.
+"""
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+__all__ = ["Rows", "cd", "checked_seed", "checked_share", "checkerboard", "cv", "default", "subset"]
+
+Rows = Int64[np.ndarray, " _"]
+
+
+def default(count: int, *, seed: int = 0) -> tuple[Rows, Rows]:
+    """A random half of `count` images each; of an odd count, test has one more.
+
+    Raises:
+        ValueError: `count` is below 2, or `seed` is negative or not an integer.
+    """
+    return _cut("default", count, count // 2, seed)
+
+
+def cv(count: int, share: float, *, seed: int = 0) -> tuple[Rows, Rows]:
+    """Constant volume: a random share of `count` images in training, over the full ranges; the rest in test.
+
+    Raises:
+        ValueError: `share` is not between 0 and 1 or leaves a side empty; `count` and `seed` as in `default`.
+    """
+    checked_share(share)
+    return _cut("cv", count, round(share * count), seed)
+
+
+def checkerboard(
+    factors: Float64[np.ndarray, "row factor"], ranges: Mapping[str, tuple[float, float]]
+) -> tuple[Rows, Rows]:
+    """Blocks of a checkerboard: each factor's range is cut in the middle; train on blocks of even index sum.
+
+    Arguments:
+        factors: one column for each of `ranges`, in its order.
+        ranges: the lower and upper end of each factor.
+
+    Raises:
+        ValueError: a side is left without images.
+    """
+    middle = np.array(list(ranges.values())).mean(axis=1)
+    odd = (factors >= middle).sum(axis=1) % 2 == 1
+    if odd.all() or not odd.any():
+        raise ValueError(f"splits.checkerboard: all {len(odd)} images lie in blocks of one side; give another split.")
+    return np.flatnonzero(~odd), np.flatnonzero(odd)
+
+
+def cd(
+    factors: Float64[np.ndarray, "row factor"],
+    ranges: Mapping[str, tuple[float, float]],
+    share: float,
+    *,
+    seed: int = 0,
+) -> tuple[Rows, Rows]:
+    """Constant density: the default split within the central part of the ranges that has `share` of their volume.
+
+    Of the range of each of the k factors the central share ** (1 / k) is kept, in training and test alike; arguments as
+    in `checkerboard`.
+
+    Raises:
+        ValueError: `share` is not between 0 and 1 or leaves a side empty; `seed` as in `default`.
+    """
+    checked_share(share)
+    low, high = np.array(list(ranges.values())).T
+    half = (high - low) / 2 * share ** (1 / len(ranges))
+    inside = (np.abs(factors - (low + high) / 2) <= half).all(axis=1)
+    train, test = (rows[inside[rows]] for rows in default(len(factors), seed=seed))
+    if len(train) == 0 or len(test) == 0:
+        raise ValueError(f"splits.cd: share is {share}, which leaves a side without images; give a larger one.")
+    return train, test
+
+
+def subset(rows: Rows, size: int, *, name: str, seed: int = 0) -> Rows:
+    """Keep `size` of the rows at random; smaller subsets of the same rows and seed lie in the larger ones.
+
+    `name` is that of the setting that asks: errors name it, and it keys the randomness.
+
+    Raises:
+        ValueError: `size` is below 1 or above the number of rows; `seed` as in `default`.
+    """
+    if not isinstance(size, int | np.integer) or isinstance(size, bool) or not 1 <= size <= len(rows):
+        raise ValueError(f"splits: {name} is {size!r}; give an integer from 1 to {len(rows)}, the images of that side.")
+    return np.sort(rows[_permutation(name, len(rows), seed)[:size]])
+
+
+def _cut(name: str, count: int, n_train: int, seed: int) -> tuple[Rows, Rows]:
+    if not 0 < n_train < count:
+        raise ValueError(
+            f"splits.{name}: of {count} images {n_train} would be in training; each side needs at least one."
+        )
+    order = _permutation(name, count, seed)
+    return np.sort(order[:n_train]), np.sort(order[n_train:])
+
+
+def _permutation(name: str, count: int, seed: int) -> Rows:
+    # Raw bits, because numpy promises these for all versions to come, and its permutations not.
+    stream = np.random.PCG64(np.random.SeedSequence([checked_seed(seed), zlib.crc32(name.encode())]))
+    return np.argsort(stream.random_raw(count), kind="stable").astype(np.int64)
+
+
+def checked_seed(seed: object) -> int:
+    """Return the seed if it is one.
+
+    Raises:
+        ValueError: it is not an integer, or negative.
+    """
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"splits: seed is {seed!r}; give an integer that is not negative.")
+    return int(seed)
+
+
+def checked_share(share: object) -> float:
+    """Return the share if it is one.
+
+    Raises:
+        ValueError: it is not a number between 0 and 1.
+    """
+    if not isinstance(share, int | float | np.floating) or isinstance(share, bool) or not 0 < share < 1:
+        raise ValueError(f"splits: share is {share!r}; give a number between 0 and 1.")
+    return float(share)

@@ -1,0 +1,88 @@
+"""Rate and distortion of an ensemble on a set of images, every image weighted alike."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64, Int64, UInt8
+from torch import Tensor
+
+from ratereg.evaluation.sampling import two_stage_covariance
+from ratereg.models import VAE
+
+__all__ = ["Encodings", "distortion", "encode"]
+
+
+@dataclass(frozen=True, eq=False)
+class Encodings:
+    """The posteriors of a set of images, and what they cost.
+
+    Attributes:
+        mean, log_var: of q(z|x), diagonal Gaussian.
+        rate: KL(q(z|x) || p(z)) of each image, in closed form, in nats.
+    """
+
+    mean: Float[Tensor, "member image latent"]
+    log_var: Float[Tensor, "member image latent"]
+    rate: Float64[Tensor, "member image"]
+
+
+@torch.no_grad()
+def encode(
+    vae: VAE, pixels: UInt8[Tensor, "all pixels"], rows: Int64[Tensor, " image"], batch_size: int = 2048
+) -> Encodings:
+    """Encode the images in `rows` of the flattened `pixels`; rates in nats."""
+    means, log_vars = [], []
+    for x in _batches(pixels, rows, batch_size):
+        mean, log_var = vae.encode(x)
+        means.append(mean)
+        log_vars.append(log_var)
+    mean, log_var = torch.cat(means, 1), torch.cat(log_vars, 1)
+    return Encodings(mean, log_var, vae.prior.rate(mean.double(), log_var.double()))
+
+
+@torch.no_grad()
+def distortion(
+    vae: VAE,
+    pixels: UInt8[Tensor, "all pixels"],
+    rows: Int64[Tensor, " image"],
+    encodings: Encodings,
+    generator: torch.Generator,
+    *,
+    population: int,
+    draws: int = 2,
+    batch_size: int = 2048,
+) -> tuple[Float64[Tensor, " member"], Float64[Tensor, " member"]]:
+    """Return the mean distortion over images, and its standard error, in nats, for each member.
+
+    The noise of an image is the same for all members, so that contrasts between them are paired. Means are over images
+    and not over batches, so a short last batch has no greater weight.
+
+    Arguments:
+        vae: the ensemble.
+        pixels: all images, flattened.
+        rows: the images to measure on.
+        encodings: of the same `rows`.
+        generator: the source of noise, on the CPU.
+        population: how many images `rows` were drawn from; its length when these are all there are.
+        draws: samples of z per image, at least 2.
+        batch_size: images decoded at once.
+    """
+    parts = []
+    start = 0
+    for x in _batches(pixels, rows, batch_size):
+        here = slice(start, start + x.shape[1])
+        mean, std = encodings.mean[:, here], (encodings.log_var[:, here] / 2).exp()
+        draw_parts = []
+        for _ in range(draws):
+            noise = torch.randn(mean.shape[1:], generator=generator).to(mean.device)
+            draw_parts.append(vae.likelihood.distortion(vae.decode(mean + std * noise), x).double())
+        parts.append(torch.stack(draw_parts, 1))
+        start = here.stop
+    values = torch.cat(parts, 2)
+    return values.mean((1, 2)), two_stage_covariance(values, values, population).sqrt()
+
+
+def _batches(pixels: Tensor, rows: Tensor, batch_size: int) -> Iterator[Float[Tensor, "1 batch pixels"]]:
+    for chunk in rows.split(batch_size):
+        yield pixels[chunk].float().div_(255).unsqueeze(0)

@@ -1,0 +1,8 @@
+"""What is learned: ensembles of variational autoencoders, batched over a leading member axis."""
+
+from ratereg.models.likelihoods import Bernoulli, Gaussian, Likelihood
+from ratereg.models.networks import MLP
+from ratereg.models.priors import StandardGaussian
+from ratereg.models.vae import VAE
+
+__all__ = ["MLP", "VAE", "Bernoulli", "Gaussian", "Likelihood", "StandardGaussian"]

@@ -1,0 +1,250 @@
+"""The book's figures, each a function of results alone. Rates, distortions and information in nats."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator, NullLocator
+
+from ratereg.studies import Results
+from ratereg.summary import DATA, NETWORK, data_label, groups, network_label, over_seeds
+
+__all__ = ["STYLE", "information", "rate_distortion", "reconstructions", "trajectory", "use_style"]
+
+STYLE = str(Path(__file__).with_name("ratereg.mplstyle"))
+"""The one style file of all figures."""
+
+_COLOURS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
+_WORDS = {"train": "training images", "test": "test images"}
+_MARKERS = {"train": "^", "test": "o"}
+_LINES: dict[str, Any] = {"train": (0, (4, 1.5)), "test": "-"}
+
+
+def use_style() -> None:
+    """Draw every figure of this process in the book's style, and in a notebook as SVG."""
+    plt.style.use(STYLE)
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:  # no notebook
+        return
+    # Without a date the same figure is the same file.
+    set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]
+
+
+def rate_distortion(
+    results: Results,
+    *,
+    partitions: Sequence[str] = ("train", "test"),
+    paper: pd.DataFrame | None = None,
+    floor: float | None = None,
+) -> Figure:
+    """Draw distortion against rate (log axis) along beta: one panel per data set and split, one colour per network.
+
+    Larger markers are means over seeds with 95% t intervals in both directions, dots the seeds, stars beta = 1; the
+    numbers along test curves are the betas.
+
+    Arguments:
+        results: of any study.
+        partitions: which curves, of "train" and "test".
+        paper: the paper's points, from `ratereg.claims.paper_points()`, drawn hollow in every panel.
+        floor: the entropy floor of the data in nats, drawn as a line.
+
+    Raises:
+        ValueError: a partition is unknown, or none is given.
+    """
+    if not partitions or not set(partitions) <= set(_MARKERS):
+        raise ValueError(f"rate_distortion: partitions is {partitions!r}; give some of 'train' and 'test'.")
+    rows = results.final[results.final["partition"].isin(partitions)]
+    panels = groups(rows, DATA)
+    with plt.style.context(STYLE):
+        size = (6.4, 1.2 + 3.3 * len(panels))
+        fig, axes = plt.subplots(len(panels), figsize=size, sharex=True, sharey=True, squeeze=False)
+        for panel, here in zip(axes.flat, panels, strict=True):
+            # A study is a product, so that a network has the same place, and colour, in every panel.
+            for index, network in enumerate(groups(here, NETWORK)):
+                colour = _COLOURS[index % len(_COLOURS)]
+                for partition, curve in network.groupby("partition"):
+                    means = _draw_curve(panel, curve, str(partition), colour)
+                    if partition == "test":
+                        _write_betas(panel, means, colour, below=index > 0)
+                if paper is not None:
+                    chosen = (paper["depth"] == network["layers"].iloc[0]) & paper["partition"].isin(partitions)
+                    _draw_paper(panel, paper[chosen], colour)
+            if floor is not None:
+                panel.axhline(floor, color="0.4", ls=":", lw=1.2)
+            panel.set(title=data_label(here), ylabel="distortion (nats)")
+            panel.set_xscale("log")
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_locator(NullLocator())
+        axes.flat[-1].set_xlabel("rate (nats)")
+        named = zip(itertools.cycle(_COLOURS), groups(rows, NETWORK), strict=False)
+        keys = [_key(color=colour, label=network_label(network)) for colour, network in named]
+        keys += [_key(ls=_LINES[one], marker=_MARKERS[one], label=_WORDS[one]) for one in partitions]
+        if (rows["beta"] == 1).any():
+            keys.append(_key(marker="*", ms=11, ls="", label=r"$\beta$ = 1"))
+        if paper is not None:
+            keys.append(_key(marker="o", lw=0.7, mfc="white", label="paper (read off its figure)"))
+        if floor is not None:
+            keys.append(_key(ls=":", label="entropy floor"))
+        fig.legend(handles=keys, loc="outside lower center", ncols=2)
+    return _finished(fig)
+
+
+def _draw_curve(panel: Axes, curve: pd.DataFrame, partition: str, colour: str) -> pd.DataFrame:
+    means = over_seeds(curve, ("rate", "distortion")).sort_values("beta", ascending=False)
+    panel.plot(curve["rate"], curve["distortion"], ".", ms=4, color=colour, alpha=0.6)
+    panel.plot(means["rate"], means["distortion"], ls=_LINES[partition], color=colour)
+    _draw_markers(panel, means, means["beta"] == 1, _MARKERS[partition], color=colour, mec="white", mew=0.7, zorder=4)
+    for _, row in means.iterrows():
+        # As artists, so that the limits follow the points: an interval over two seeds can be higher than the figure.
+        across, along = ([row[f"{name}_low"], row[f"{name}_high"]] for name in ("rate", "distortion"))
+        panel.add_artist(Line2D(across, [row["distortion"]] * 2, color=colour, lw=1))
+        panel.add_artist(Line2D([row["rate"]] * 2, along, color=colour, lw=1))
+    return means
+
+
+def _write_betas(panel: Axes, means: pd.DataFrame, colour: str, below: bool) -> None:
+    place, across, along = ((-5, -5), "right", "top") if below else ((5, 5), "left", "bottom")
+    style: dict[str, Any] = {"textcoords": "offset points", "ha": across, "va": along, "fontsize": 9, "color": colour}
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    previous = math.inf
+    for _, row in means.iterrows():
+        # Neighbours within a factor of 2.5 would write over each other.
+        if row["beta"] == 1 or previous >= 2.5 * row["beta"]:
+            previous = row["beta"]
+            point = (row["rate"], row["distortion"])
+            panel.annotate(f"{row['beta']:g}", point, place, path_effects=halo, zorder=5, **style)
+
+
+def _draw_paper(panel: Axes, points: pd.DataFrame, colour: str) -> None:
+    style: dict[str, Any] = {"color": colour, "alpha": 0.65}
+    for partition, curve in points.groupby("partition"):
+        panel.plot(curve["rate"], curve["distortion"], ls=_LINES[str(partition)], lw=0.7, **style)
+        _draw_markers(panel, curve, curve["star"] == 1, _MARKERS[str(partition)], mfc="white", zorder=3, **style)
+
+
+def _draw_markers(panel: Axes, curve: pd.DataFrame, starred: pd.Series, marker: str, **style: Any) -> None:
+    for points, shape, size in ((curve[~starred], marker, 6), (curve[starred], "*", 12)):
+        panel.plot(points["rate"], points["distortion"], shape, ms=size, **style)
+
+
+def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed: int | None = None) -> Figure:
+    """Draw test images beside their reconstructions along beta: a block of rows per data set, split and network.
+
+    Arguments:
+        results: with pictures.
+        images: how many test images.
+        columns: how many betas at most, evenly picked from the largest to the smallest.
+        seed: of the members; None for the first.
+    """
+    rows = results.final[results.final["partition"] == "test"]
+    rows = rows[rows["seed"] == (rows["seed"].min() if seed is None else seed)]
+    betas = np.sort(rows["beta"].unique())[::-1]
+    betas = betas[np.unique(np.linspace(0, len(betas) - 1, columns).round().astype(int))]
+    with plt.style.context(STYLE):
+        blocks = [(data, block) for data in groups(rows, DATA) for block in groups(data, NETWORK)]
+        height = 6.0 / (len(betas) + 1) * images + 0.1
+        fig, axes = plt.subplots(len(blocks), figsize=(6.4, height * len(blocks) + 0.3), squeeze=False)
+        for panel, (data, block) in zip(axes.flat, blocks, strict=True):
+            members = block.set_index("beta").loc[betas, "member"].astype(int)
+            originals = results.arrays["test_originals"][results.arrays["member_dataset"][members.iloc[0]]]
+            cells = np.concatenate([originals[None], results.arrays["test_reconstructions"][members]])[:, :images]
+            panel.imshow(_tiled(cells), interpolation="nearest")
+            ticks = (np.arange(len(cells)) + 0.5) * (cells.shape[-1] + 2) - 1
+            panel.set_xticks(ticks, ["image", *(rf"$\beta$ = {beta:g}" for beta in betas)])
+            panel.tick_params(length=0, labeltop=panel is axes[0, 0], labelbottom=False)
+            panel.set_ylabel(f"{network_label(block)}\n{data_label(data, short=True)}", fontsize=9)
+            panel.set_yticks([])
+            panel.grid(visible=False)
+            panel.spines[:].set_visible(False)
+    return _finished(fig)
+
+
+def _tiled(cells: np.ndarray) -> np.ndarray:
+    """Lay images (column, row, channel, height, width) out on white, two pixels apart, as (height, width, 3)."""
+    padded = np.pad(cells, ((0, 0), (0, 0), (0, 0), (0, 2), (0, 2)), constant_values=255)
+    columns, rows, channels, height, width = padded.shape
+    canvas = padded.transpose(1, 3, 0, 4, 2).reshape(rows * height, columns * width, channels)
+    return np.broadcast_to(canvas, (*canvas.shape[:2], 3))[:-2, :-2]
+
+
+def information(results: Results, *, partition: str = "train") -> Figure:
+    """Draw the rate, its two parts and the ceiling log N against beta: a panel per data set, split and network."""
+    parts = {"rate": "rate", "mutual_information": "mutual information", "marginal_kl": "marginal KL"}
+    colours = dict(zip(parts, _COLOURS, strict=False))
+
+    def draw(panel: Axes, rows: pd.DataFrame) -> None:
+        means = over_seeds(rows, tuple(parts)).sort_values("beta")
+        for name, colour in colours.items():
+            panel.plot(means["beta"], means[name], "o-", ms=4, color=colour)
+            band = panel.fill_between(means["beta"], means[f"{name}_low"], means[f"{name}_high"], color=colour, lw=0)
+            band.set_alpha(0.2)
+        panel.axhline(rows["log_n"].mean(), color="k", ls="--", lw=1.2)
+        panel.set_xscale("log")
+        panel.axhline(0, color="k", lw=0.8)
+        panel.xaxis.set_inverted(True)
+
+    keys = [_key(color=colours[name], marker="o", label=label) for name, label in parts.items()]
+    keys.append(_key(color="k", ls="--", label=r"ceiling $\log N$"))
+    rows = results.final[results.final["partition"] == partition]
+    return _small_panels(rows, draw, keys, xlabel=r"$\beta$", ylabel="nats")
+
+
+def trajectory(results: Results, *, measure: str = "distortion", partition: str = "test") -> Figure:
+    """Draw a column of the table against the training step, a line per beta: a panel per data set, split, network."""
+    rows = results.table[results.table["partition"] == partition]
+    betas = np.sort(rows["beta"].unique())[::-1]
+    colours = dict(zip(betas, matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(betas))), strict=True))
+
+    def draw(panel: Axes, here: pd.DataFrame) -> None:
+        for beta, path in over_seeds(here, (measure,), by=("step",)).groupby("beta"):
+            panel.plot(path["step"], path[measure], "o-", ms=3, color=colours[beta])
+        panel.set_xscale("log")
+
+    keys = [_key(color=colours[beta], marker="o", ms=3, label=rf"$\beta$ = {beta:g}") for beta in betas]
+    return _small_panels(rows, draw, keys, xlabel="training step", ylabel=f"{measure.replace('_', ' ')} (nats)")
+
+
+def _small_panels(
+    rows: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], keys: list[Line2D], *, xlabel: str, ylabel: str
+) -> Figure:
+    """Give every data set and split a row of panels, one per network."""
+    table = [groups(data, NETWORK) for data in groups(rows, DATA)]
+    shape = (len(table), max(len(row) for row in table))
+    with plt.style.context(STYLE):
+        size = (6.4, 1.1 + 2.4 * shape[0])
+        fig, axes = plt.subplots(*shape, figsize=size, sharex=True, sharey=True, squeeze=False)
+        for panels, row in zip(axes, table, strict=True):
+            for panel, here in itertools.zip_longest(panels, row):
+                if here is None:
+                    panel.set_visible(False)
+                    continue
+                draw(panel, here)
+                panel.set_title(f"{network_label(here)}\n{data_label(here, short=True)}", fontsize=10)
+        for panel in axes[-1]:
+            panel.set_xlabel(xlabel)
+        for panel in axes[:, 0]:
+            panel.set_ylabel(ylabel)
+        fig.legend(handles=keys, loc="outside lower center", ncols=min(4, len(keys)))
+    return _finished(fig)
+
+
+def _key(**style: Any) -> Line2D:
+    return Line2D([], [], **({"color": "0.3"} | style))
+
+
+def _finished(fig: Figure) -> Figure:
+    # Left open, a notebook would show the figure twice and a long program would keep all of them.
+    plt.close(fig)
+    return fig

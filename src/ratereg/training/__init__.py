@@ -1,0 +1,8 @@
+"""How it is learned: an ensemble's training loop, its random streams, precision and checkpoints."""
+
+from ratereg.training.checkpoint import load_checkpoint, save_checkpoint
+from ratereg.training.precision import Precision, best_precision
+from ratereg.training.randomness import Streams
+from ratereg.training.train import Trainer
+
+__all__ = ["Precision", "Streams", "Trainer", "best_precision", "load_checkpoint", "save_checkpoint"]

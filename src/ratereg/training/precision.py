@@ -1,0 +1,23 @@
+"""Which type the matrix products of training run in."""
+
+from typing import Literal
+
+import torch
+
+__all__ = ["Precision", "best_precision"]
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def best_precision(device: torch.device) -> Precision:
+    """Return "bfloat16" where the processor multiplies bfloat16 matrices natively, else "float32".
+
+    Without native support bfloat16 products are emulated and slower than float32, so the processor is asked.
+    """
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    elif device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        native = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    else:
+        native = False
+    return "bfloat16" if native else "float32"

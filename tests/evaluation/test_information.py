@@ -1,0 +1,161 @@
+"""Information estimates against brute force in float64, quadrature and closed forms."""
+
+import inspect
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ratereg.evaluation import aggregate_log_prob, decompose_rate
+
+
+def brute_force(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    z, mean, log_var = z.double(), mean.double(), log_var.double()
+    components = torch.distributions.Normal(mean, (log_var / 2).exp())
+    log_density = torch.stack([components.log_prob(one).sum(-1) for one in z])
+    return torch.logsumexp(log_density, 1) - math.log(len(mean))
+
+
+@pytest.mark.parametrize("sigma", [1.0, 0.1, 1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("latent", [1, 10, 64])
+def test_aggregate_log_prob_agrees_with_brute_force(sigma: float, latent: int) -> None:
+    generator = torch.Generator().manual_seed(latent)
+    mean = torch.randn(2500, latent, generator=generator)
+    log_var = 2 * math.log(sigma) + torch.randn(2500, latent, generator=generator) / 10
+    near = mean[:300] + (log_var[:300] / 2).exp() * torch.randn(300, latent, generator=generator)
+    far = 3 * torch.randn(100, latent, generator=generator)
+    for z in (near, far):
+        error = (aggregate_log_prob(z, mean, log_var) - brute_force(z, mean, log_var)).abs()
+        assert (error <= torch.clamp(1e-6 * brute_force(z, mean, log_var).abs(), min=1e-4)).all()
+
+
+def test_aggregate_log_prob_is_accurate_far_from_the_origin() -> None:
+    mean, log_var = 1000 + torch.randn(50, 3).double(), torch.full((50, 3), -14.0).double()
+    z = mean[:20] + 1e-3
+    torch.testing.assert_close(aggregate_log_prob(z, mean, log_var), brute_force(z, mean, log_var), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("log_sigma", [-12.0, -20.0, -28.0])
+def test_posteriors_almost_without_width_are_summed_right(log_sigma: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    mean = 5 * torch.randn(3000, 2, generator=generator)
+    log_var = torch.where(torch.arange(3000)[:, None] % 3 == 0, 2 * log_sigma, -2.0).expand(3000, 2).contiguous()
+    z = mean[:300].double() + (log_var[:300].double() / 2).exp() * torch.randn(300, 2, generator=generator).double()
+    error = (aggregate_log_prob(z, mean, log_var) - brute_force(z, mean, log_var)).abs()
+    assert (error <= torch.clamp(1e-6 * brute_force(z, mean, log_var).abs(), min=1e-4)).all()
+    parts = decompose_rate(mean, torch.full_like(mean, 2 * log_sigma), generator)
+    assert abs(parts.mutual_information_mc - math.log(3000)) < 1e-6
+
+
+def test_aggregate_log_prob_takes_leading_axes() -> None:
+    z, mean, log_var = torch.randn(2, 3, 7, 4), torch.randn(2, 3, 9, 4), torch.randn(2, 3, 9, 4)
+    together = aggregate_log_prob(z, mean, log_var)
+    assert together.shape == (2, 3, 7)
+    assert together.dtype == torch.float64
+    torch.testing.assert_close(together[1, 2], aggregate_log_prob(z[1, 2], mean[1, 2], log_var[1, 2]))
+
+
+def test_one_component_is_that_component() -> None:
+    z, mean, log_var = torch.randn(5, 2), torch.randn(1, 2), torch.randn(1, 2)
+    torch.testing.assert_close(aggregate_log_prob(z, mean, log_var), brute_force(z, mean, log_var), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("z", "mean", "log_var", "message"),
+    [
+        (torch.zeros(3, 2), torch.zeros(4, 3), torch.zeros(4, 3), "does not fit"),
+        (torch.zeros(3, 2), torch.zeros(4, 2), torch.zeros(5, 2), "shapes"),
+        (torch.zeros(3, 2), torch.zeros(0, 2), torch.zeros(0, 2), "at least one"),
+        (torch.full((3, 2), math.nan), torch.zeros(4, 2), torch.zeros(4, 2), "NaN"),
+        (torch.zeros(3, 2), torch.zeros(4, 2), torch.full((4, 2), -math.inf), "zero variance"),
+    ],
+)
+def test_bad_input_is_refused(z: Tensor, mean: Tensor, log_var: Tensor, message: str) -> None:
+    # Unwrapped, since the tests' own check of shapes comes first.
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(aggregate_log_prob)(z, mean, log_var)
+
+
+@given(seed=st.integers(0, 10**6), images=st.integers(20, 60), latent=st.integers(1, 6), log_sigma=st.floats(-6, 1))
+@settings(max_examples=40, deadline=None)
+def test_the_rate_splits_exactly_and_the_information_has_its_ceiling(
+    seed: int, images: int, latent: int, log_sigma: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(2, images, latent, generator=generator)
+    parts = decompose_rate(mean, torch.full_like(mean, 2 * log_sigma), generator)
+    torch.testing.assert_close(parts.rate, parts.mutual_information + parts.marginal_kl, rtol=0, atol=1e-9)
+    torch.testing.assert_close(parts.rate_mc, parts.mutual_information_mc + parts.marginal_kl_mc, rtol=0, atol=1e-9)
+    assert parts.log_n == math.log(images)
+    assert (parts.mutual_information_mc <= parts.log_n + 1e-6).all()
+    assert (parts.mutual_information > -5 * parts.mutual_information_se - 1e-6).all()
+
+
+def quadrature(mean: Tensor, log_var: Tensor) -> tuple[float, float]:
+    """Return the mutual information and the marginal KL of a 1-d latent by the trapezoidal rule."""
+    grid = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
+    components = torch.distributions.Normal(mean.double(), (log_var.double() / 2).exp())
+    log_q = torch.logsumexp(components.log_prob(grid[:, None]), 1) - math.log(len(mean))
+    log_p = torch.distributions.Normal(0.0, 1.0).log_prob(grid)
+    entropy = -torch.trapezoid(log_q.exp() * log_q, grid)
+    conditional = components.entropy().mean()
+    return float(entropy - conditional), float(torch.trapezoid(log_q.exp() * (log_q - log_p), grid))
+
+
+@pytest.mark.parametrize("sigma", [1.0, 0.3, 0.05])
+def test_both_parts_agree_with_quadrature(sigma: float) -> None:
+    generator = torch.Generator().manual_seed(5)
+    mean = torch.randn(40, 1, generator=generator)
+    log_var = torch.full_like(mean, 2 * math.log(sigma))
+    information, marginal_kl = quadrature(mean[:, 0], log_var[:, 0])
+    parts = decompose_rate(mean, log_var, generator, draws=400)
+    assert abs(parts.mutual_information - information) < 4 * parts.mutual_information_se + 1e-6
+    assert abs(parts.marginal_kl - marginal_kl) < 4 * parts.marginal_kl_se + 1e-6
+    assert parts.marginal_kl_se < 0.02
+
+
+@pytest.mark.parametrize("subset", [False, True])
+def test_stated_intervals_cover_the_truth(subset: bool) -> None:
+    generator = torch.Generator().manual_seed(11)
+    mean = torch.randn(600, 1, generator=generator)
+    log_var = torch.randn(600, 1, generator=generator) / 2 - 2
+    _, truth = quadrature(mean[:, 0], log_var[:, 0])
+    covered = 0
+    for _ in range(200):
+        queries = torch.randperm(600, generator=generator)[:250] if subset else None
+        parts = decompose_rate(mean, log_var, generator, queries=queries, draws=4)
+        covered += abs(parts.marginal_kl.item() - truth) < 1.96 * parts.marginal_kl_se.item()
+    assert 0.9 <= covered / 200 <= 0.99
+
+
+def test_the_control_variate_narrows_the_error_at_saturation() -> None:
+    generator = torch.Generator().manual_seed(3)
+    mean = torch.randn(400, 10, generator=generator)
+    parts = decompose_rate(mean, torch.full_like(mean, 2 * math.log(0.01)), generator)
+    assert parts.marginal_kl_se < 1e-3
+    assert abs(parts.mutual_information - math.log(400)) < 1e-3
+    assert abs(parts.marginal_kl_mc - parts.marginal_kl) < 0.6
+
+
+def test_a_collapsed_posterior_carries_no_information() -> None:
+    parts = decompose_rate(torch.zeros(50, 3), torch.zeros(50, 3))
+    for value in (parts.rate, parts.mutual_information, parts.marginal_kl):
+        assert abs(value) < 1e-6
+
+
+def test_a_member_axis_changes_nothing() -> None:
+    mean, log_var = torch.randn(2, 30, 4), torch.randn(2, 30, 4)
+    together = decompose_rate(mean, log_var, torch.Generator().manual_seed(1))
+    alone = decompose_rate(mean[1], log_var[1], torch.Generator().manual_seed(1))
+    torch.testing.assert_close(together.marginal_kl[1], alone.marginal_kl)
+    torch.testing.assert_close(together.marginal_kl_se[1], alone.marginal_kl_se)
+
+
+def test_no_query_and_a_single_draw_are_refused() -> None:
+    with pytest.raises(ValueError, match="queries is empty"):
+        decompose_rate(torch.zeros(5, 2), torch.zeros(5, 2), queries=torch.arange(0))
+    with pytest.raises(ValueError, match="draws is 1"):
+        decompose_rate(torch.zeros(5, 2), torch.zeros(5, 2), draws=1)

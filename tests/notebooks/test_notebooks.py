@@ -1,0 +1,116 @@
+"""Every chapter runs with reduced settings, trains for real, and its numbers are asserted."""
+
+import functools
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ratereg.rerun import parameters_of, rerun
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.md"))
+REDUCED = yaml.safe_load((NOTEBOOKS / "reduced.yaml").read_text())
+RECORD = "application/vnd.ratereg.record+json"
+# The entropy floor of all 163,840 images is 49.8 +- 0.3 nats; a thousand of them give it to about +- 1.
+FLOOR = pytest.approx(49.8, abs=2)
+
+Records = dict[str, Any]
+
+
+def trained(records: Records) -> None:
+    assert math.isfinite(records["test_distortion_last"])
+    assert records["test_distortion_last"] < records["test_distortion_first"] - 5
+
+
+def rate_distortion(records: Records) -> None:
+    trained(records)
+    assert records["entropy_floor"] == FLOOR
+    assert records["test_distortion_last"] < records["zero_rate_distortion"]
+    assert records["train_distortion_above_floor"] > 0
+
+
+def mutual_information(records: Records) -> None:
+    assert records["identity_residual"] < 1e-9
+    assert records["residual_in_the_table"] < 1e-6
+    assert records["quadrature_error"] < 0.05
+    assert records["above_ceiling"] <= 1e-9
+
+
+def aggregate_posterior(records: Records) -> None:
+    assert records["identity_residual"] < 1e-9
+    assert records["mass_error"] < 0.15  # the window of the pictures leaves out the tails
+    assert records["grid_error"] < 0.5
+    assert records["above_ceiling"] <= 1e-9
+    assert records["marginal_kl_rises_by"] > 0
+
+
+def tetrominoes(records: Records) -> None:
+    assert records["entropy_floor"] == FLOOR
+    # The brute force itself is a mean of 8 x 8 samples a pixel here.
+    assert records["renderer_error_max"] < 0.1
+    assert records["renderer_error_mean"] < 0.002
+    assert records["images_in_two_sides"] == 0
+
+
+def capacity(records: Records) -> None:
+    trained(records)
+    assert records["test_distortion_finite"]
+    assert records["lowest_distortion_above_floor"] > 0
+    assert records["identity_residual"] < 1e-6
+    assert records["information_above_ceiling"] < 0.01
+    assert records["members"] == 8
+
+
+def rerun_yourself(records: Records) -> None:
+    trained(records)
+    assert records["members"] == 3
+    assert records["found_again"]
+    assert records["identity_residual"] < 1e-6
+
+
+CHECKS: dict[str, Callable[[Records], None]] = {
+    check.__name__: check for check in (rate_distortion, mutual_information, aggregate_posterior, tetrominoes, capacity)
+} | {"rerun": rerun_yourself}
+
+
+@functools.cache
+def executed(name: str) -> tuple[Records, list[Path]]:
+    """Return a chapter's records, and the results that it trained, in a cache of its own."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RATEREG_CACHE", folder)
+        environment.delenv("RATEREG_BUILDING_SITE", raising=False)
+        output = rerun(NOTEBOOKS / f"{name}.md", REDUCED.get(name, {}), Path(folder, "executed.ipynb"))
+        cells = json.loads(output.read_text())["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        found = [output["data"][RECORD] for output in outputs if RECORD in output.get("data", {})]
+        return {one["name"]: one["value"] for one in found}, list(Path(folder).glob("**/provenance.json"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chapter_has_parameters_and_a_check(name: str) -> None:
+    assert parameters_of(NOTEBOOKS / f"{name}.md")
+    assert name in CHECKS
+
+
+def test_only_parameters_that_there_are_are_turned_down() -> None:
+    for name, settings in REDUCED.items():
+        assert set(settings) <= set(parameters_of(NOTEBOOKS / f"{name}.md")), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chapter_runs_and_its_numbers_hold(name: str) -> None:
+    records, _ = executed(name)
+    assert records
+    CHECKS[name](records)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "steps" in REDUCED.get(name, {})])
+def test_a_chapter_with_other_settings_trains(name: str) -> None:
+    _, results = executed(name)
+    assert results

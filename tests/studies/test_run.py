@@ -1,0 +1,142 @@
+"""From a study to its results, on real training of small networks."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ratereg
+from ratereg.studies import MLP, Data, Results, Study, load_or_run
+from ratereg.studies import run as run_module
+
+STUDY = Study(
+    data=[
+        Data("tetrominoes", n_train=400, n_test=300),
+        Data("tetrominoes", split="cv", share=0.1, n_train=200, n_test=300),
+    ],
+    network=MLP(1, 32, 4),
+    betas=[1.0, 0.01],
+    seeds=2,
+    steps=120,
+    batch_size=32,
+    trajectory_images=128,
+    queries=64,
+    pictures=3,
+    latents=5,
+    precision="float32",
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_study_trains_every_member_and_measures_it(cache: Path) -> None:
+    results = load_or_run(STUDY, progress=False)
+    table, final = results.table, results.final
+    assert len(final) == len(STUDY) * 2
+    assert len(table) == len(STUDY) * 2 * len(STUDY.record_steps)
+    assert (table["rate"] - table["mutual_information"] - table["marginal_kl"]).abs().max() < 1e-9
+    assert (table["mutual_information"] < table["log_n"] + 4 * table["mutual_information_se"] + 1e-6).all()
+    assert np.isfinite(table.drop(columns="share").select_dtypes("number")).all(axis=None)
+    for (_, _), curve in table.groupby(["member", "partition"]):
+        assert curve["distortion"].iloc[-1] < curve["distortion"].iloc[0]
+    assert (final["images"] == np.where(final["partition"] == "train", final["n_train"], final["n_test"])).all()
+    by_beta = final[final["partition"] == "train"].groupby("beta")["rate"].mean()
+    assert by_beta[0.01] > by_beta[1.0]
+    assert results.arrays["test_reconstructions"].shape == (8, 3, 3, 32, 32)
+    assert results.arrays["test_mean"].shape == (8, 5, 4)
+    assert results.provenance["precision"] == "float32"
+
+
+def test_members_come_back_in_the_studys_order_whatever_the_shards(cache: Path) -> None:
+    study = STUDY.replace(steps=20)
+    tables = [run_module.run(study, cache / str(limit), progress=False, max_members=limit).table for limit in (None, 1)]
+    for index, member in enumerate(STUDY.members):
+        row = tables[0][tables[0]["member"] == index].iloc[0]
+        assert (row["beta"], row["seed"], row["split"]) == (member.beta, member.seed, member.data.split)
+    pd.testing.assert_frame_equal(*tables, rtol=2e-3, atol=1e-3)
+
+
+def test_a_result_is_found_again_and_equal(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = STUDY.replace(steps=5)
+    first = load_or_run(study, progress=False)
+    monkeypatch.setattr(run_module, "run", lambda *_, **__: pytest.fail("trained again"))
+    again = load_or_run(study, progress=False)
+    assert again.study == study
+    pd.testing.assert_frame_equal(first.table, again.table, check_exact=True, check_dtype=False)
+    for name, values in first.arrays.items():
+        np.testing.assert_array_equal(values, again.arrays[name])
+    assert again.source == f"cache/studies/{study.digest}"
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_table(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = STUDY.replace(steps=40)
+    straight = run_module.run(study, cache / "straight", progress=False)
+    from ratereg.studies import shard as shard_module
+
+    measure, calls = shard_module._measure, []
+
+    def stop_at_the_seventh(*arguments: object) -> list[dict[str, object]]:
+        calls.append(arguments)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(shard_module, "_measure", stop_at_the_seventh)
+    with pytest.raises(KeyboardInterrupt):
+        run_module.run(study, cache / "resumed", progress=False, checkpoint_seconds=0)
+    resumed = run_module.run(study, cache / "resumed", progress=False, checkpoint_seconds=0)
+    pd.testing.assert_frame_equal(straight.table, resumed.table, check_exact=True)
+    assert not list((cache / "shards").iterdir())
+
+
+def test_networks_with_different_latents_share_a_study(cache: Path) -> None:
+    results = load_or_run(STUDY.replace(network=[MLP(1, 16, 2), MLP(1, 16, 3)], steps=1, seeds=1), progress=False)
+    missing = np.isnan(results.arrays["test_mean"]).all(axis=(1, 2)), np.isnan(results.arrays["test_mean"][..., 2])
+    assert not missing[0].any()
+    assert [bool(member.all()) for member in missing[1]] == [m.network.latent_dim == 2 for m in results.study.members]
+
+
+def test_a_result_directory_is_whole_or_not_at_all(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = load_or_run(STUDY.replace(steps=2), progress=False)
+    place = cache / "elsewhere" / "result"
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez_compressed", fail)
+        with pytest.raises(OSError, match="disk full"):
+            results.save(place)
+    assert not list(place.parent.iterdir())
+    results.save(place)
+    (place / "table.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"table.csv"):
+        Results.load(place)
+
+
+def test_the_site_does_not_train_a_published_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATEREG_BUILDING_SITE", "1")
+    monkeypatch.setattr(run_module, "find", lambda _: None)
+    with pytest.raises(LookupError, match="make results"):
+        load_or_run(ratereg.published("capacity", "cpu"))
+
+
+def test_images_of_different_shapes_are_refused_before_training(tmp_path: Path) -> None:
+    np.save(tmp_path / "small.npy", np.random.default_rng(0).random((20, 8, 8)))
+    with pytest.raises(ValueError, match="different shapes"):
+        load_or_run(STUDY.replace(data=[STUDY.axis_data[0], Data(str(tmp_path / "small.npy"))]), progress=False)
+
+
+def test_every_committed_result_is_that_of_a_published_study() -> None:
+    places = [path.parent for path in ratereg.studies.results.published_directory().glob("*/*/study.json")]
+    for place in places:
+        results = Results.load(place)
+        assert place.name == results.study.digest
+        assert results.study == ratereg.published(results.name, results.scale)
+        assert place.parent.name == results.name
+        assert len(results.final) == 2 * len(results.study)

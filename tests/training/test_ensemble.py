@@ -1,0 +1,130 @@
+"""A member trains as it would alone, whatever the other members are."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from ratereg.models import MLP, VAE
+from ratereg.training import Precision, Trainer, best_precision, load_checkpoint, save_checkpoint
+
+PIXELS = (3, 8, 8)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    smooth = torch.rand(300, 3, 2, 2, generator=torch.Generator().manual_seed(7))
+    return torch.nn.functional.interpolate(smooth, PIXELS[1:], mode="bilinear").mul(255).byte().flatten(1)
+
+
+def trainer(
+    images: Tensor,
+    betas: list[float],
+    seeds: list[int],
+    network: MLP | None = None,
+    precision: Precision = "float32",
+    batch_size: int = 32,
+) -> Trainer:
+    vae = VAE(network or MLP(2, 24, 5), PIXELS, seeds)
+    rows = torch.arange(200)
+    return Trainer(vae, images, rows, betas=betas, seeds=seeds, batch_size=batch_size, precision=precision)
+
+
+def state_of(member: int, trained: Trainer) -> dict[str, Tensor]:
+    """Return weights, last gradients and Adam's moments of one member."""
+    state = {name: value[member] for name, value in trained.state().items() if value.ndim > 0}
+    for name, parameter in trained.vae.named_parameters():
+        assert parameter.grad is not None
+        state[f"gradient/{name}"] = parameter.grad[member]
+    return state
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("network", [MLP(1, 32, 4), MLP(2, 48, 10), MLP(3, 64, 2)], ids=str)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_member_trains_as_alone_to_the_bit_with_one_thread(
+    images: Tensor, network: MLP, precision: Precision
+) -> None:
+    betas, seeds = [1.0, 0.01, 1.0, 5.0], [0, 0, 1, 2]
+    together = trainer(images, betas, seeds, network, precision)
+    together.advance(25)
+    for member in range(4):
+        alone = trainer(images, [betas[member]], [seeds[member]], network, precision)
+        alone.advance(25)
+        for name, value in state_of(0, alone).items():
+            assert torch.equal(value, state_of(member, together)[name]), name
+
+
+@pytest.mark.parametrize("network", [MLP(2, 48, 10), MLP(2, 24, 5), MLP(3, 17, 3)], ids=str)
+def test_a_member_trains_as_alone_to_rounding_with_any_threads_and_width(images: Tensor, network: MLP) -> None:
+    together, alone = trainer(images, [1.0, 0.1], [0, 1], network), trainer(images, [0.1], [1], network)
+    together.advance(25)
+    alone.advance(25)
+    for name, value in state_of(0, alone).items():
+        torch.testing.assert_close(value, state_of(1, together)[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_a_member_that_diverges_does_not_touch_the_others(images: Tensor) -> None:
+    together, alone = trainer(images, [1.0, float("inf")], [0, 0]), trainer(images, [1.0], [0])
+    together.advance(5)
+    alone.advance(5)
+    assert not torch.isfinite(state_of(1, together)["weights/encoder.layers.0.weight"]).all()
+    for name, value in state_of(0, alone).items():
+        torch.testing.assert_close(value, state_of(0, together)[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_training_lowers_the_loss(images: Tensor) -> None:
+    ensemble = trainer(images, [1.0, 0.1], [0, 0])
+    ensemble.advance(5)
+    before = ensemble.distortion + ensemble.betas * ensemble.rate
+    ensemble.advance(200)
+    assert (ensemble.distortion + ensemble.betas * ensemble.rate < before).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_goes_on_from_its_state_to_the_bit(images: Tensor, tmp_path, precision: Precision) -> None:
+    straight = trainer(images, [1.0, 0.1], [0, 3], precision=precision)
+    straight.advance(20)
+    save_checkpoint(tmp_path / "state", straight.state(), {"rows": [1.5]})
+    straight.advance(40)
+    resumed = trainer(images, [1.0, 0.1], [0, 3], precision=precision)
+    saved = load_checkpoint(tmp_path / "state")
+    assert saved is not None
+    assert saved[1] == {"rows": [1.5]}
+    resumed.load_state(saved[0])
+    assert resumed.step == 20
+    resumed.advance(40)
+    for name, value in straight.state().items():
+        assert torch.equal(value, resumed.state()[name]), name
+
+
+def test_a_damaged_or_missing_checkpoint_reads_as_none(tmp_path) -> None:
+    path = tmp_path / "state"
+    assert load_checkpoint(path) is None
+    save_checkpoint(path, {"a": torch.ones(100)}, {})
+    path.write_bytes(path.read_bytes()[:-50])
+    assert load_checkpoint(path) is None
+    assert [p.name for p in tmp_path.iterdir()] == ["state"]
+
+
+def test_precision_is_chosen_by_asking_the_processor(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for native, precision in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda native=native: {"avx512_bf16": native})
+        assert best_precision(torch.device("cpu")) == precision
+
+
+def test_wrong_lengths_are_refused_by_name(images: Tensor) -> None:
+    vae = VAE(MLP(1, 8, 2), PIXELS, [0, 1])
+    with pytest.raises(ValueError, match="betas has 1 entries for 2 members"):
+        Trainer(vae, images, torch.arange(9), betas=[1.0], seeds=[0, 1])
+    with pytest.raises(ValueError, match="train is empty"):
+        Trainer(vae, images, torch.arange(0), betas=[1.0, 1.0], seeds=[0, 1])
