@@ -44,8 +44,9 @@ def mutual_information(records: Records) -> None:
 
 def aggregate_posterior(records: Records) -> None:
     assert records["identity_residual"] < 1e-9
-    assert records["mass_error"] < 0.15  # the window of the pictures leaves out the tails
-    assert records["grid_error"] < 0.5
+    assert records["mass_error"] < 1e-3
+    # The sum over a grid of steps as wide as the blur is itself off by up to 0.02 nats.
+    assert records["grid_error"] < 5 * records["grid_error_se"] + 0.02
     assert records["above_ceiling"] <= 1e-9
     assert records["marginal_kl_rises_by"] > 0
 
@@ -63,7 +64,8 @@ def capacity(records: Records) -> None:
     assert records["test_distortion_finite"]
     assert records["lowest_distortion_above_floor"] > 0
     assert records["identity_residual"] < 1e-6
-    assert records["information_above_ceiling"] < 0.01
+    # With the control variate the estimate is below log N up to its noise, and not term by term.
+    assert records["information_above_ceiling_in_se"] < 4
     assert records["members"] == 8
 
 
