@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ratereg.models import MLP
 
@@ -22,7 +23,6 @@ __all__ = [
     "mean_interval",
     "network_label",
     "over_seeds",
-    "t_quantile",
 ]
 
 DATA = ("dataset", "split", "share", "n_train", "n_test")
@@ -61,42 +61,8 @@ def mean_interval(values: Sequence[float] | np.ndarray | pd.Series, level: float
     mean = float(array.mean())
     if count == 1:
         return Interval(mean, math.nan, math.nan, 1)
-    half_width = t_quantile(count - 1, (1 + level) / 2) * float(array.std(ddof=1)) / math.sqrt(count)
+    half_width = float(stats.t.ppf((1 + level) / 2, count - 1) * stats.sem(array))
     return Interval(mean, mean - half_width, mean + half_width, count)
-
-
-def t_quantile(degrees: int, probability: float) -> float:
-    """Return the quantile of Student's t with a whole number of degrees of freedom.
-
-    Raises:
-        ValueError: `degrees` is below 1, or `probability` is not between 0 and 1.
-
-    Source: Abramowitz and Stegun (1964), 26.7.3 and 26.7.4, for the distribution function.
-    """
-    if degrees < 1:
-        raise ValueError(f"t_quantile: degrees is {degrees}; give at least 1.")
-    if not 0 < probability < 1:
-        raise ValueError(f"t_quantile: probability is {probability}; give a number between 0 and 1.")
-    if probability < 0.5:
-        return -t_quantile(degrees, 1 - probability)
-    # Bisection over the angle atan(t / sqrt(degrees)), which runs through a bounded range.
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if (1 + _central_mass(degrees, middle)) / 2 < probability else (low, middle)
-    return math.sqrt(degrees) * math.tan((low + high) / 2)
-
-
-def _central_mass(degrees: int, angle: float) -> float:
-    """Return Pr(|T| < t) for t = sqrt(degrees) tan(angle)."""
-    term = math.cos(angle) if degrees % 2 else 1.0
-    total = 0.0
-    for k in range(1 + degrees % 2, degrees, 2):
-        total += term
-        term *= math.cos(angle) ** 2 * k / (k + 1)
-    if degrees % 2:
-        return 2 / math.pi * (angle + math.sin(angle) * total)
-    return math.sin(angle) * total
 
 
 def over_seeds(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:

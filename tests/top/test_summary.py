@@ -3,35 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from ratereg.summary import data_label, groups, mean_interval, network_label, over_seeds, t_quantile
+from ratereg.summary import data_label, groups, mean_interval, network_label, over_seeds
 
 
-@pytest.mark.parametrize(
-    ("degrees", "value"),
-    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (5, 2.5706), (30, 2.0423), (1000, 1.9623)],
-)
-def test_t_quantile_agrees_with_printed_tables(degrees, value):
-    assert t_quantile(degrees, 0.975) == pytest.approx(value, abs=5e-5)
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 5, 8])
-@pytest.mark.parametrize("probability", [0.6, 0.9, 0.995])
-def test_t_quantile_inverts_the_integral_of_the_density(degrees, probability):
-    t = np.linspace(0, t_quantile(degrees, probability), 200_001)
-    log_constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - math.log(degrees * math.pi) / 2
-    density = np.exp(log_constant - (degrees + 1) / 2 * np.log1p(t**2 / degrees))
-    assert 0.5 + np.trapezoid(density, t) == pytest.approx(probability, abs=1e-8)
-
-
-def test_t_quantile_is_odd_around_one_half():
-    assert t_quantile(3, 0.1) == pytest.approx(-t_quantile(3, 0.9))
-    assert t_quantile(3, 0.5) == pytest.approx(0, abs=1e-12)
-
-
-@pytest.mark.parametrize(("degrees", "probability"), [(0, 0.9), (3, 0.0), (3, 1.0)])
-def test_t_quantile_refuses_what_has_no_quantile(degrees, probability):
-    with pytest.raises(ValueError, match="give"):
-        t_quantile(degrees, probability)
+@pytest.mark.parametrize(("seeds", "quantile"), [(2, 12.7062), (3, 4.3027), (5, 2.7764)])
+def test_an_interval_has_the_width_of_printed_tables(seeds, quantile):
+    values = np.arange(seeds)
+    assert mean_interval(values).half_width == pytest.approx(quantile * values.std(ddof=1) / seeds**0.5, rel=1e-4)
 
 
 def test_a_95_percent_interval_holds_the_mean_95_times_in_100():

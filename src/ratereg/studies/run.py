@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from ratereg.studies.shard import run_shard
 from ratereg.studies.study import Data, Study
 
 __all__ = ["find", "load_or_run", "run"]
+
+_VARYING = ("date", "commit", "python", "device", "threads", "precision")
 
 
 def load_or_run(
@@ -122,7 +125,8 @@ def _assemble(study: Study, parts: Sequence[Results]) -> Results:
     arrays["member_dataset"] = np.array([study.axis_data.index(member.data) for member in study.members])
     table = pd.concat(tables).sort_values(["member", "step", "partition"], ascending=[True, True, False])
     provenance = dict(parts[-1].provenance) | {
-        "commit": "; ".join(sorted({part.provenance["commit"] for part in parts})),
+        # A run that was stopped may have gone on another day, at another commit or elsewhere.
+        **{key: _distinct([part.provenance[key] for part in parts]) for key in _VARYING},
         "seconds": sum(part.provenance["seconds"] for part in parts),
         "steps": study.steps,
         "members": len(study),
@@ -131,6 +135,12 @@ def _assemble(study: Study, parts: Sequence[Results]) -> Results:
     if name is not None:
         provenance |= {"study": name[0], "scale": name[1]}
     return Results(study, table.reset_index(drop=True), arrays, provenance)
+
+
+def _distinct(values: Sequence[Any]) -> Any:
+    """Return the value that all share, or the distinct ones joined."""
+    distinct = sorted(set(values), key=str)
+    return distinct[0] if len(distinct) == 1 else "; ".join(map(str, distinct))
 
 
 def _concatenate(stacks: list[np.ndarray]) -> np.ndarray:
