@@ -193,7 +193,8 @@ def decompose_rate(
     KL is then the rate less the sampled information, near collapse (0) it is sampled itself.
 
     Standard errors are conditional on the images when all are queried; when the queries are a random subset, the spread
-    between images enters with the finite-population correction.
+    between images enters with the finite-population correction. The coefficient is fitted to the same samples: for
+    30 to 100 queries in a subset, errors came out up to 10% too small, and intervals of 95% covered 88 to 94%.
 
     Arguments:
         mean: of q(z|x_n) for all N images; leading axes, such as the member, are optional and share the noise.
