@@ -8,6 +8,9 @@ PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 pyt
 
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
+# Threads that wait for each other sleep: on cores that are shared with other work, spinning ones made training three times slower.
+export OMP_WAIT_POLICY ?= passive
+
 .DEFAULT_GOAL := help
 .PHONY: help set-up book test lint rerun results bench clean
 

@@ -46,10 +46,10 @@ COUNT = math.prod(_CELLS)
 _IMAGE_OFFSET = 0.5 + 1 / 32
 _SHAPE_OFFSET = 0.005
 
-# Elements of a block's working arrays. On the CPU they stay in the cache, and below the number from which torch splits
-# an operation: a thread a block is faster than threads that wait for each other after every operation, much faster
-# where other processes use the cores too.
-_BLOCK_CPU = 32_767
+# Elements of a block's working arrays. On the CPU they stay in the cache, and a thread draws a block alone: that is
+# faster than threads that wait for each other after every operation, much faster where other processes use the cores
+# too. Smaller blocks would have the threads wait for the interpreter.
+_BLOCK_CPU = 1 << 17
 _BLOCK_ACCELERATOR = 1 << 24
 
 Edge = tuple[tuple[float, float], tuple[float, float]]
@@ -115,8 +115,17 @@ def render(
         block = slice(start, start + size)
         _draw(rows[block], outlines[rows[block, 5].long(), :edges], float(reach), window, images[block])
 
-    with ThreadPoolExecutor(torch.get_num_threads() if device.type == "cpu" else 1) as threads:
-        list(threads.map(draw, range(0, len(rows), size)))
+    starts = range(0, len(rows), size)
+    if device.type != "cpu":
+        for start in starts:
+            draw(start)
+    else:
+        available = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(available, initializer=torch.set_num_threads, initargs=(1,)) as threads:
+                list(threads.map(draw, starts))
+        finally:
+            torch.set_num_threads(available)  # what a thread sets is the default of those that start after it
     return images.view(-1, 3, SIZE, SIZE)
 
 
