@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import library as torch_library
 
 __all__ = ["torchvision_datasets"]
 
@@ -42,7 +43,6 @@ def _operators_load() -> bool:
 
 @functools.cache  # a library forgets its operators when it is collected
 def _declared() -> object:
-    torch_library: Any = torch.library
     library = torch_library.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
