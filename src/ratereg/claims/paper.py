@@ -135,18 +135,18 @@ def summarize_match(results: Results, paper: pd.DataFrame) -> str:
     sentences = []
     falls = contrast(results).query("layers == 3 and seeds > 0")
     if len(falls):
-        values = [f"{signed(row)}{_verdict(row['verdict'])}" for _, row in falls.iterrows()]
+        values = [signed(row) for _, row in falls.iterrows()]
         fall = _minus(theirs.loc[3, 0.1] - theirs.loc[3, 1.0])
         sentences.append(
             f"The deep network's fall of test distortion from β = 1 to β = 0.1, {fall} nats in the paper, is "
-            f"{_seen(falls, falls['difference'] < 0, values)}."
+            f"{_seen(falls, falls['verdict'], falls['difference'] < 0, values)}."
         )
     curves = u_shape(results).query("layers == 1")
     if len(curves):
-        values = [f"lowest at β = {row['best']:g}{_verdict(row['shape'])}" for _, row in curves.iterrows()]
+        values = [f"lowest at β = {row['best']:g}" for _, row in curves.iterrows()]
         sentences.append(
             f"The shallow network's U, with the lowest point at β = {theirs.loc[1].idxmin():g} in the paper, is "
-            f"{_seen(curves, (curves['large'] > 0) & (curves['small'] > 0), values)}."
+            f"{_seen(curves, curves['shape'], (curves['large'] > 0) & (curves['small'] > 0), values)}."
         )
     seeds = len(results.study.axis_seeds)
     if seeds < ENOUGH_SEEDS:
@@ -155,15 +155,16 @@ def summarize_match(results: Results, paper: pd.DataFrame) -> str:
     return f"**What matches.** {' '.join(sentences)}"
 
 
-def _seen(table: pd.DataFrame, seen: pd.Series, values: list[str]) -> str:
+def _seen(table: pd.DataFrame, verdicts: pd.Series, in_means: pd.Series, values: list[str]) -> str:
+    """Say on which data something is seen, an interval that holds zero leaving it undecided."""
     named = [f"{data_label(table.iloc[[index]])} ({value})" for index, value in enumerate(values)]
-    yes, no = ([name for name, one in zip(named, seen, strict=True) if one == answer] for answer in (True, False))
-    parts = [f"seen on {' and '.join(yes)}"] if yes else []
-    return " and ".join([*parts, *([f"not seen on {' or '.join(no)}"] if no else [])])
-
-
-def _verdict(word: str) -> str:
-    return "" if word == "not enough data" else f": {word}"
+    answers = [
+        "undecided" if verdict == "undecided" else "seen" if seen else "not seen"
+        for verdict, seen in zip(verdicts, in_means, strict=True)
+    ]
+    joined = {"seen": " and ", "undecided": " and ", "not seen": " or "}
+    places = {answer: [name for name, one in zip(named, answers, strict=True) if one == answer] for answer in joined}
+    return ", and ".join(f"{answer} on {joined[answer].join(names)}" for answer, names in places.items() if names)
 
 
 def _minus(value: float) -> str:
