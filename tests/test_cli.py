@@ -30,6 +30,7 @@ def test_run_trains_a_variant_and_keeps_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache: Path
 ) -> None:
     command = ["run", "plane", "--scale", "cpu", "--set", "steps=3", "--set", "betas=1,0.1", "--set", "latents=4"]
+    command += ["--set", "seeds=1"]
     assert ratereg_command(monkeypatch, *command) == 0
     shown = capsys.readouterr().out
     assert "step 3" in shown
@@ -47,6 +48,9 @@ def test_run_trains_a_variant_and_keeps_it(
         (["run", "plane", "--set", "steps"], "give NAME=VALUE"),
         (["run", "plane", "--set", "steps=many"], "steps is 'many'"),
         (["run", "plane", "--set", "network=3"], "cannot change 'network'"),
+        (["run", "plane", "--set", "steps=3", "--device", "gpu"], "device is 'gpu', which is not here; give 'cpu'"),
+        (["run", "plane", "--set", "likelihood=3"], "likelihood is 3"),
+        (["run", "plane", "--set", "precision=[1]"], "precision is [1]"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -84,6 +84,10 @@ def main() -> None:
     """Run the command; an error that says what would do is shown without a traceback."""
     try:
         app(args=_join_pairs(sys.argv[1:]))
+    except ModuleNotFoundError as error:
+        extra = "pip install -e '.[book]' in a checkout installs what notebooks need."
+        typer.echo(f"ratereg: {error}; {extra}", err=True)
+        raise SystemExit(2) from None
     except (ValueError, LookupError, FileNotFoundError) as error:
         typer.echo(f"ratereg: {error}", err=True)
         raise SystemExit(2) from None

@@ -123,7 +123,8 @@ def _value(name: str, value: Any, default: Any) -> Any:
             raise ValueError(f"parameters: {name} is {value!r}; give a Python value such as {example}.") from None
     # papermill writes lists, not tuples, and 1, 0.1 at a terminal means a list.
     read = list(read) if isinstance(read, tuple) else read
-    kind = (int, float) if isinstance(default, float) else type(default)
+    kinds: dict[type, tuple[type, ...]] = {float: (int, float), tuple: (list,)}
+    kind = kinds.get(type(default), (type(default),))
     if None not in (read, default) and (
         not isinstance(read, kind) or isinstance(read, bool) != isinstance(default, bool)
     ):

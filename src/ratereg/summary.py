@@ -91,7 +91,9 @@ def groups(table: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
 def data_label(rows: pd.DataFrame, *, short: bool = False) -> str:
     """Return words for what the first row's member learned from, such as "checkerboard, 81,920 training images"."""
     row = rows.iloc[0]
-    names = {"default": "random halves", "cv": "random subset", "cd": "central block"}
+    # Other sources may bring a split of their own, which is their default.
+    halves = "random halves" if row["dataset"] == "tetrominoes" else "default split"
+    names = {"default": halves, "cv": "random subset", "cd": "central block"}
     split = names.get(str(row["split"]), str(row["split"]))
     source = "" if row["dataset"] == "tetrominoes" else f"{row['dataset']}, "
     return f"{source}{split}, {int(row['n_train']):,}{'' if short else ' training images'}"

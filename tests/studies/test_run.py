@@ -9,6 +9,7 @@ import pytest
 import ratereg
 from ratereg.studies import MLP, Data, Results, Study, load_or_run
 from ratereg.studies import run as run_module
+from ratereg.studies.provenance import joined
 
 STUDY = Study(
     data=[
@@ -92,6 +93,28 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_table(cache: Path, monkeyp
     resumed = run_module.run(study, cache / "resumed", progress=False, checkpoint_seconds=0)
     pd.testing.assert_frame_equal(straight.table, resumed.table, check_exact=True)
     assert not list((cache / "shards").iterdir())
+
+
+def test_a_member_that_diverges_leaves_the_others_as_they_are(cache: Path) -> None:
+    study = Study(STUDY.axis_data[0], MLP(1, 32, 4), betas=[1.0, 1e39], steps=30, batch_size=32, precision="float32")
+    both = load_or_run(study, progress=False)
+    lost = both.final["beta"] == 1e39
+    values = ["rate", "rate_se", "distortion", "distortion_se", "mutual_information", "marginal_kl"]
+    assert both.final.loc[lost, values].isna().all(axis=None)
+    alone = load_or_run(study.replace(betas=1.0), progress=False)
+    pd.testing.assert_frame_equal(both.final.loc[~lost, values].reset_index(drop=True), alone.final[values], rtol=1e-3)
+
+
+def test_a_resumed_run_names_all_that_it_ran_on() -> None:
+    first = {"commit": "abc", "threads": 2, "versions": {"torch": "2"}, "device": "one"}
+    last = {"commit": "def", "threads": 2, "versions": {"torch": "3"}, "device": "one"}
+    assert joined([first, last]) == last | {"commit": "abc; def"}
+
+
+def test_data_that_a_table_cannot_tell_apart_are_refused_before_training(cache: Path) -> None:
+    data = [Data("tetrominoes", n_train=40, n_test=30, seed=seed) for seed in (0, 1)]
+    with pytest.raises(ValueError, match="studies of their own"):
+        load_or_run(Study(data, MLP(1, 8, 2), steps=1), progress=False)
 
 
 def test_networks_with_different_latents_share_a_study(cache: Path) -> None:

@@ -55,8 +55,15 @@ def test_the_content_of_the_users_file_counts(tmp_path) -> None:
 
 def test_data_is_a_name_or_a_path() -> None:
     assert Data(Path("a.npy")) == Data("a.npy")
+    # A path is a path, whatever its name.
+    assert Data(Path("mnist")) != Data("mnist")
+    assert Data(Path("./mnist")).source == "./mnist"
     with pytest.raises(ValueError, match=r"numpy\.save"):
         Data(np.zeros((3, 4, 4)))
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    assert Study(Data("tetrominoes", n_train=np.int64(9))).digest == Study(Data("tetrominoes", n_train=9)).digest
 
 
 def test_replacing_with_none_keeps_the_value() -> None:
@@ -92,8 +99,11 @@ def test_recorded_steps_are_log_spaced_and_end_at_the_last() -> None:
         ({"steps": 0}, "steps is 0"),
         ({"steps": 2.5}, "steps is 2.5"),
         ({"likelihood": "poisson"}, "likelihood is 'poisson'"),
+        ({"likelihood": None}, "likelihood is None"),
+        ({"likelihood": Gaussian}, "likelihood is <class"),
         ({"prior": "vamp"}, "prior is 'vamp'"),
         ({"precision": "half"}, "precision is 'half'"),
+        ({"precision": ["float32"]}, "precision is \\['float32'\\]"),
         ({"learning_rate": 0}, "learning_rate is 0"),
         ({"network": 3}, "network is 3"),
         ({"data": "tetrominoes"}, "data is 'tetrominoes'"),

@@ -85,8 +85,16 @@ def test_a_table_of_contrasts_has_a_column_for_each_beta_that_was_measured(make_
     table = claims.contrast_table(pd.concat([claims.contrast(results, low=low) for low in (0.1, 0.01, 0.001)]))
     assert list(table.columns) == ["0.1 against 1", "0.01 against 1"]
     assert table.shape == (4, 2)
-    row = ("checkerboard, 81,920", 3, "test")
+    row = ("checkerboard, 81,920", "3 hidden layers", "test")
     assert table.loc[row, "0.1 against 1"] == "−0.9 nats, 95% interval −0.9 to −0.9"
+
+
+def test_a_table_of_contrasts_keeps_networks_and_measures_apart(make_results):
+    results = make_results(lambda beta, **_: 80 + beta)
+    wider = make_results(lambda beta, **_: 80 + beta)
+    wider.table["width"] = 64
+    both = [claims.contrast(one, measure) for one in (results, wider) for measure in ("distortion", "negative_elbo")]
+    assert len(claims.contrast_table(pd.concat(both))) == 2 * 2 * 2 * 2
 
 
 def test_the_papers_points_keep_their_provenance():

@@ -92,13 +92,19 @@ def describe_contrasts(contrasts: pd.DataFrame) -> str:
 
 
 def contrast_table(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `contrast` as a table to be read: differences with intervals, a column for each smaller beta."""
+    """Return rows of `contrast` as a table to be read: differences with intervals, a column for each smaller beta.
+
+    Several calls' rows may be put together.
+    """
     rows = contrasts[contrasts["seeds"] > 0].copy()
     rows["data"] = [data_label(rows.iloc[[index]], short=True) for index in range(len(rows))]
+    rows["network"] = [network_label(rows.iloc[[index]]) for index in range(len(rows))]
     rows["of"] = rows["partition"].replace("gap", "test less train")
+    if rows["measure"].nunique() > 1:
+        rows["of"] += ", " + rows["measure"].str.replace("_", " ")
     rows["β"] = [f"{low:g} against {high:g}" for low, high in zip(rows["low"], rows["high"], strict=True)]
     rows["change"] = [signed(row) for _, row in rows.iterrows()]
-    return rows.pivot_table(index=["data", "layers", "of"], columns="β", values="change", aggfunc="first", sort=False)
+    return rows.pivot_table(index=["data", "network", "of"], columns="β", values="change", aggfunc="first", sort=False)
 
 
 def signed(row: pd.Series) -> str:

@@ -198,5 +198,5 @@ def _nearest(distances: pd.DataFrame) -> str:
     )
     if math.isnan(first["distance_high"]):
         return f"{text} ({others}). One seed cannot tell whether that is more than chance."
-    apart = first["distance_high"] < distances["distance_low"].iloc[1]
+    apart = (first["distance_high"] < distances["distance_low"].iloc[1:]).all()
     return f"{text} ({others}). The 95% intervals over seeds {'do not overlap' if apart else 'overlap'}."

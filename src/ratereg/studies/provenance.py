@@ -3,13 +3,14 @@
 import datetime
 import platform
 import subprocess
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["environment"]
+__all__ = ["environment", "joined"]
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -22,6 +23,19 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "threads": torch.get_num_threads(),
     }
+
+
+def joined(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the last of several environments, with the distinct values of the others beside its own.
+
+    A run that was stopped may have gone on another day, at another commit or elsewhere.
+    """
+    together = dict(environments[-1])
+    for key, value in together.items():
+        distinct = sorted({str(one[key]) for one in environments if key in one})
+        if isinstance(value, str | int) and len(distinct) > 1:
+            together[key] = "; ".join(distinct)
+    return together
 
 
 def _version(name: str) -> str:
@@ -39,6 +53,7 @@ def _commit() -> str:
         return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True).stdout
 
     try:
+        git("ls-files", "--error-unmatch", "--", Path(__file__).name)  # else it is installed within another project
         commit, changed = git("rev-parse", "--short=12", "HEAD").strip(), git("status", "--porcelain", "--", "..")
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -102,7 +102,7 @@ class Results:
         if missing:
             raise FileNotFoundError(f"Results: {directory} lacks {', '.join(missing)}; give a whole result directory.")
         study = Study.from_settings(json.loads((directory / "study.json").read_text()))
-        table = pd.read_csv(directory / "table.csv")
+        table = pd.read_csv(directory / "table.csv", dtype={"dataset": str})
         with np.load(directory / "arrays.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return cls(study, table, arrays, json.loads((directory / "provenance.json").read_text()), directory)

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,12 @@ from tqdm.auto import tqdm
 
 from ratereg.data import ImageSet
 from ratereg.studies.catalog import identify
+from ratereg.studies.provenance import joined
 from ratereg.studies.results import Results, cache_directory, find_published
 from ratereg.studies.shard import run_shard
 from ratereg.studies.study import Data, Study
 
 __all__ = ["find", "load_or_run", "run"]
-
-_VARYING = ("date", "commit", "python", "device", "threads", "precision")
 
 
 def load_or_run(
@@ -85,10 +83,10 @@ def run(
 
     The results are saved to `directory`; the other arguments are those of `load_or_run`.
     """
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = _checked_device(device)
     visible = progress and not os.environ.get("RATEREG_BUILDING_SITE")
     images = {one: one.load() for one in study.axis_data}
-    _check_shapes(images)
+    _check_images(images)
     shards = study.shards(max_members)
     places = [cache_directory() / "shards" / shard.digest for shard in shards]
     parts = []
@@ -124,9 +122,7 @@ def _assemble(study: Study, parts: Sequence[Results]) -> Results:
     arrays["test_originals"] = _concatenate([originals[one] for one in study.axis_data])
     arrays["member_dataset"] = np.array([study.axis_data.index(member.data) for member in study.members])
     table = pd.concat(tables).sort_values(["member", "step", "partition"], ascending=[True, True, False])
-    provenance = dict(parts[-1].provenance) | {
-        # A run that was stopped may have gone on another day, at another commit or elsewhere.
-        **{key: _distinct([part.provenance[key] for part in parts]) for key in _VARYING},
+    provenance = joined([part.provenance for part in parts]) | {
         "seconds": sum(part.provenance["seconds"] for part in parts),
         "steps": study.steps,
         "members": len(study),
@@ -135,12 +131,6 @@ def _assemble(study: Study, parts: Sequence[Results]) -> Results:
     if name is not None:
         provenance |= {"study": name[0], "scale": name[1]}
     return Results(study, table.reset_index(drop=True), arrays, provenance)
-
-
-def _distinct(values: Sequence[Any]) -> Any:
-    """Return the value that all share, or the distinct ones joined."""
-    distinct = sorted(set(values), key=str)
-    return distinct[0] if len(distinct) == 1 else "; ".join(map(str, distinct))
 
 
 def _concatenate(stacks: list[np.ndarray]) -> np.ndarray:
@@ -154,10 +144,30 @@ def _concatenate(stacks: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([stack[:, :images] for stack in filled])
 
 
-def _check_shapes(images: dict[Data, ImageSet]) -> None:
+def _checked_device(device: str | torch.device | None) -> torch.device:
+    try:
+        target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        there = ["'cpu'", *(["'cuda'"] if torch.cuda.is_available() else [])]
+        raise ValueError(f"device is {str(device)!r}, which is not here; give {' or '.join(there)}.") from None
+    return target
+
+
+def _check_images(images: dict[Data, ImageSet]) -> None:
+    """Refuse what one table cannot hold: images of several shapes, and data that its columns do not tell apart."""
     shapes = {one.source: image_set.image_shape for one, image_set in images.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"Study: data has images of different shapes, {shapes}; give them studies of their own.")
+    alike: dict[tuple[object, ...], Data] = {}
+    for one, image_set in images.items():
+        columns = (image_set.name, one.split, one.share, len(image_set.train), len(image_set.test))
+        if columns in alike:
+            raise ValueError(
+                f"Study: data holds {alike[columns]} and {one}, which have the same name, split and numbers of images, "
+                "so that a table would mix them up; give them studies of their own."
+            )
+        alike[columns] = one
 
 
 def _describe(shard: Study) -> str:

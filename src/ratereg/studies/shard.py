@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ratereg.data import ImageSet
 from ratereg.evaluation import decompose_rate, distortion, encode
 from ratereg.models import VAE
-from ratereg.studies.provenance import environment
+from ratereg.studies.provenance import environment, joined
 from ratereg.studies.results import Results
 from ratereg.studies.study import Study
 from ratereg.training import Precision, Trainer, best_precision, load_checkpoint, save_checkpoint
@@ -55,11 +55,13 @@ def run_shard(
         precision=precision,
     )
     rows: list[dict[str, Any]] = []
+    environments = [environment(device) | {"precision": precision}]
     seconds = 0.0
     saved = load_checkpoint(checkpoint)
     if saved is not None:
         trainer.load_state(saved[0])
         rows, seconds = saved[1]["rows"], saved[1]["seconds"]
+        environments = [*saved[1]["environments"], *environments]
         bar.update(trainer.step * len(members))
 
     clock = started = time.monotonic()
@@ -70,9 +72,12 @@ def run_shard(
         if step % _DISPLAY_EVERY == 0 and not bar.disable:
             bar.set_postfix(D=f"{trainer.distortion.mean():.1f}", R=f"{trainer.rate.mean():.1f}", refresh=False)
         if time.monotonic() - clock > checkpoint_seconds:
-            save_checkpoint(
-                checkpoint, trainer.state(), {"rows": rows, "seconds": seconds + time.monotonic() - started}
-            )
+            record = {
+                "rows": rows,
+                "seconds": seconds + time.monotonic() - started,
+                "environments": environments,
+            }
+            save_checkpoint(checkpoint, trainer.state(), record)
             clock = time.monotonic()
 
     for step in study.record_steps:
@@ -80,17 +85,17 @@ def run_shard(
             trainer.advance(step, after_step)
         if not any(row["step"] == step for row in rows):
             rows += _measure(study, vae, pixels, images, step)
-    provenance = environment(device) | {
-        "precision": precision,
-        "seconds": round(seconds + time.monotonic() - started),
-    }
+    provenance = joined(environments) | {"seconds": round(seconds + time.monotonic() - started)}
     return Results(study, pd.DataFrame(rows), _keepsakes(study, vae, pixels, images), provenance)
 
 
 def _measure(
     study: Study, vae: VAE, pixels: UInt8[Tensor, "all pixels"], images: ImageSet, step: int
 ) -> list[dict[str, Any]]:
-    """Return one row per member and partition, measured on whole partitions at the last step, on subsets before."""
+    """Return one row per member and partition, measured on whole partitions at the last step, on subsets before.
+
+    A member that has diverged has NaN for its values, and the others are measured as without it.
+    """
     last = step == study.steps
     rows = []
     for partition, members_of in (("train", images.train), ("test", images.test)):
@@ -103,8 +108,20 @@ def _measure(
         mean_distortion, distortion_se = distortion(
             vae, pixels, subset, encodings, generator, population=len(members_of)
         )
-        parts = decompose_rate(encodings.mean, encodings.log_var, generator, queries=_sample(count, queries, generator))
+        alive = (encodings.mean + encodings.log_var).isfinite().all(2).all(1)
+        mean, log_var = (values.where(alive[:, None, None], 0) for values in (encodings.mean, encodings.log_var))
+        parts = decompose_rate(mean, log_var, generator, queries=_sample(count, queries, generator))
         rate_se = (encodings.rate.var(1) * (1 / count - 1 / len(members_of))).sqrt()
+        estimates = {
+            "rate": parts.rate,
+            "rate_se": rate_se,
+            "distortion": mean_distortion,
+            "distortion_se": distortion_se,
+            "mutual_information": parts.mutual_information,
+            "mutual_information_se": parts.mutual_information_se,
+            "marginal_kl": parts.marginal_kl,
+            "marginal_kl_se": parts.marginal_kl_se,
+        }
         for index, member in enumerate(study.members):
             rows.append(
                 {
@@ -127,14 +144,7 @@ def _measure(
                     "images": count,
                     "queries": queries,
                     "components": count,
-                    "rate": parts.rate[index].item(),
-                    "rate_se": rate_se[index].item(),
-                    "distortion": mean_distortion[index].item(),
-                    "distortion_se": distortion_se[index].item(),
-                    "mutual_information": parts.mutual_information[index].item(),
-                    "mutual_information_se": parts.mutual_information_se[index].item(),
-                    "marginal_kl": parts.marginal_kl[index].item(),
-                    "marginal_kl_se": parts.marginal_kl_se[index].item(),
+                    **{name: values[index].item() if alive[index] else math.nan for name, values in estimates.items()},
                     "log_n": parts.log_n,
                 }
             )
@@ -148,7 +158,7 @@ def _keepsakes(study: Study, vae: VAE, pixels: UInt8[Tensor, "all pixels"], imag
     # A data set's rows may be in an order, so the first ones would be alike.
     shown = images.test[torch.randperm(len(images.test), generator=generator)[: study.pictures]]
     mean = encode(vae, pixels, shown.to(pixels.device)).mean
-    reconstructions = vae.likelihood.mean(vae.decode(mean).float()).clamp(0, 1).mul(255).round().byte()
+    reconstructions = vae.likelihood.mean(vae.decode(mean).float()).nan_to_num(0).clamp(0, 1).mul(255).round().byte()
     arrays = {
         "test_originals": images.pixels[shown].unsqueeze(0).numpy(),
         "test_reconstructions": reconstructions.unflatten(2, images.image_shape).cpu().numpy(),

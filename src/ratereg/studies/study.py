@@ -14,6 +14,8 @@ from dataclasses import replace as dataclass_replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import numpy as np
+
 from ratereg import data
 from ratereg.data.sources import NAMES
 from ratereg.models import MLP, Bernoulli, Gaussian
@@ -53,7 +55,12 @@ class Data:
         if not isinstance(given, str | Path):
             kind = type(given).__name__
             raise ValueError(f"Data: source is of type {kind}; give a name or a path. Save an array with numpy.save.")
-        object.__setattr__(self, "source", str(given))
+        # A path is a path, also where a known set has its name.
+        known = isinstance(given, Path) and str(given) in NAMES
+        object.__setattr__(self, "source", f"./{given}" if known else str(given))
+        for name in ("share", "n_train", "n_test", "seed"):
+            if isinstance(getattr(self, name), np.generic):
+                object.__setattr__(self, name, getattr(self, name).item())
 
     def load(self) -> data.ImageSet:
         """Load the images; see `ratereg.data.load` for what is refused."""
@@ -134,6 +141,8 @@ class Study:
             put("seeds", _axis("seeds", self.seeds, int))
         if isinstance(self.likelihood, str):
             put("likelihood", _choose("likelihood", self.likelihood, _LIKELIHOODS))
+        elif not isinstance(self.likelihood, Bernoulli | Gaussian):
+            raise ValueError(f"Study: likelihood is {self.likelihood!r}; give 'bernoulli', 'gaussian' or one of those.")
         _choose("prior", self.prior, {"gaussian": None})
         _choose("precision", self.precision, {"auto": None, "float32": None, "bfloat16": None})
         for name in ("steps", "batch_size", "records", "trajectory_images", "queries", "final_queries"):
@@ -271,7 +280,7 @@ def _axis(name: str, value: Any, kind: type | tuple[type, ...]) -> tuple[Any, ..
 
 
 def _choose(name: str, value: Any, choices: dict[str, Any]) -> Any:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"Study: {name} is {value!r}; give one of {', '.join(map(repr, choices))}.")
     return choices[value]
 
