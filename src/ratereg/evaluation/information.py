@@ -126,11 +126,11 @@ def _constant(square: Float64[Tensor, "component latent"], log_var: Float64[Tens
 
 def _log_sum_exp(tables: Callable[[slice], Iterator[Tensor]], queries: int) -> Float64[Tensor, " query"]:
     """Reduce tables of log densities, given block by block for a block of queries, in one pass."""
-    out = torch.empty(0, dtype=torch.float64)
-    parts = []
+    out = total = largest = exponents = torch.empty(0, dtype=torch.float64)
     for start in range(0, queries, _QUERIES):
-        largest = total = exponents = out
         for number, table in enumerate(tables(slice(start, start + _QUERIES))):
+            if start == number == 0:
+                out = table.new_empty(queries)
             if number == 0:
                 largest = table.new_full((len(table), 1), -math.inf)
                 total = torch.zeros_like(largest)
@@ -141,8 +141,8 @@ def _log_sum_exp(tables: Callable[[slice], Iterator[Tensor]], queries: int) -> F
             relative = exponents[:, : table.shape[1]].copy_(table.sub_(new_largest)).clamp_(min=-80)
             total = total * (largest - new_largest).exp() + relative.exp_().sum(1, keepdim=True)
             largest = new_largest
-        parts.append((largest + total.log()).squeeze(1))
-    return torch.cat(parts) if parts else out
+        out[start : start + _QUERIES] = (largest + total.log()).squeeze(1)
+    return out
 
 
 @dataclass(frozen=True, eq=False)

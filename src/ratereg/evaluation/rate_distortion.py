@@ -32,12 +32,10 @@ def encode(
     vae: VAE, pixels: UInt8[Tensor, "all pixels"], rows: Int64[Tensor, " image"], batch_size: int = 2048
 ) -> Encodings:
     """Encode the images in `rows` of the flattened `pixels`; rates in nats."""
-    means, log_vars = [], []
-    for x in _batches(pixels, rows, batch_size):
-        mean, log_var = vae.encode(x)
-        means.append(mean)
-        log_vars.append(log_var)
-    mean, log_var = torch.cat(means, 1), torch.cat(log_vars, 1)
+    # Made once: small results kept between large temporaries would break the heap into pieces, gigabytes of them.
+    mean, log_var = torch.empty(2, vae.members, len(rows), vae.network.latent_dim, device=vae.device)
+    for here, x in _batches(pixels, rows, batch_size):
+        mean[:, here], log_var[:, here] = vae.encode(x)
     return Encodings(mean, log_var, vae.prior.rate(mean.double(), log_var.double()))
 
 
@@ -68,21 +66,16 @@ def distortion(
         draws: samples of z per image, at least 2.
         batch_size: images decoded at once.
     """
-    parts = []
-    start = 0
-    for x in _batches(pixels, rows, batch_size):
-        here = slice(start, start + x.shape[1])
+    values = torch.empty(vae.members, draws, len(rows), dtype=torch.float64, device=vae.device)
+    for here, x in _batches(pixels, rows, batch_size):
         mean, std = encodings.mean[:, here], (encodings.log_var[:, here] / 2).exp()
-        draw_parts = []
-        for _ in range(draws):
+        for draw in range(draws):
             noise = torch.randn(mean.shape[1:], generator=generator).to(mean.device)
-            draw_parts.append(vae.likelihood.distortion(vae.decode(mean + std * noise), x).double())
-        parts.append(torch.stack(draw_parts, 1))
-        start = here.stop
-    values = torch.cat(parts, 2)
+            values[:, draw, here] = vae.likelihood.distortion(vae.decode(mean + std * noise), x).double()
     return values.mean((1, 2)), two_stage_covariance(values, values, population).sqrt()
 
 
-def _batches(pixels: Tensor, rows: Tensor, batch_size: int) -> Iterator[Float[Tensor, "1 batch pixels"]]:
-    for chunk in rows.split(batch_size):
-        yield pixels[chunk].float().div_(255).unsqueeze(0)
+def _batches(pixels: Tensor, rows: Tensor, batch_size: int) -> Iterator[tuple[slice, Float[Tensor, "1 batch pixels"]]]:
+    for start in range(0, len(rows), batch_size):
+        here = slice(start, start + batch_size)
+        yield here, pixels[rows[here]].float().div_(255).unsqueeze(0)
