@@ -107,6 +107,12 @@ def test_a_run_goes_on_from_its_state_to_the_bit(images: Tensor, tmp_path, preci
         assert torch.equal(value, resumed.state()[name]), name
 
 
+def test_training_leaves_the_processors_treatment_of_small_numbers_as_it_was(images: Tensor) -> None:
+    torch.set_flush_denormal(False)
+    trainer(images, [1.0], [0]).advance(2)
+    assert torch.tensor(1e-40) != 0
+
+
 def test_a_damaged_or_missing_checkpoint_reads_as_none(tmp_path) -> None:
     path = tmp_path / "state"
     assert load_checkpoint(path) is None

@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,14 +71,13 @@ class Trainer:
 
     def advance(self, to: int, after_step: Callable[[int], None] | None = None) -> None:
         """Train until `to` steps have been made, calling `after_step` with the number of steps made."""
-        # Adam's moments decay through subnormal numbers, on which processors are many times slower.
-        torch.set_flush_denormal(True)
         if self.vae.device.type == "cpu":
             keep_freed_memory()
-        while self.step < to:
-            self._one_step()
-            if after_step is not None:
-                after_step(self.step)
+        with _subnormals_flushed():
+            while self.step < to:
+                self._one_step()
+                if after_step is not None:
+                    after_step(self.step)
 
     def _one_step(self) -> None:
         device = self.vae.device
@@ -128,6 +128,17 @@ class Trainer:
         if self._working is not self.vae:
             self._refresh_working_copy()
         self.step = int(state["step"])
+
+
+@contextmanager
+def _subnormals_flushed() -> Iterator[None]:
+    """Take subnormal numbers for zero: Adam's moments decay through them, where processors are many times slower."""
+    before = bool(torch.tensor(1e-40) == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def _parameter_groups(vae: VAE) -> list[dict[str, Any]]:
