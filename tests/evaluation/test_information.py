@@ -79,14 +79,15 @@ def test_bad_input_is_refused(z: Tensor, mean: Tensor, log_var: Tensor, message:
         inspect.unwrap(aggregate_log_prob)(z, mean, log_var)
 
 
-@given(seed=st.integers(0, 10**6), images=st.integers(20, 60), latent=st.integers(1, 6), log_sigma=st.floats(-6, 1))
+@given(seed=st.integers(0, 10**6), images=st.integers(2, 60), latent=st.integers(1, 6), log_sigma=st.floats(-6, 1))
 @settings(max_examples=40, deadline=None)
 def test_the_rate_splits_exactly_and_the_information_has_its_ceiling(
     seed: int, images: int, latent: int, log_sigma: float
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     mean = torch.randn(2, images, latent, generator=generator)
-    parts = decompose_rate(mean, torch.full_like(mean, 2 * log_sigma), generator)
+    # Enough draws that a standard error of two images is itself known well enough for the last line.
+    parts = decompose_rate(mean, torch.full_like(mean, 2 * log_sigma), generator, draws=64)
     torch.testing.assert_close(parts.rate, parts.mutual_information + parts.marginal_kl, rtol=0, atol=1e-9)
     torch.testing.assert_close(parts.rate_mc, parts.mutual_information_mc + parts.marginal_kl_mc, rtol=0, atol=1e-9)
     assert parts.log_n == math.log(images)
