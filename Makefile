@@ -8,7 +8,7 @@ PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 pyt
 
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-# Threads that wait for each other sleep: on cores that are shared with other work, spinning ones made training three times slower.
+# Threads that wait for each other sleep: on cores that are shared with other work, spinning ones take the time of those that work.
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help

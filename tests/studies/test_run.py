@@ -108,7 +108,9 @@ def test_a_member_that_diverges_leaves_the_others_as_they_are(cache: Path) -> No
 def test_a_resumed_run_names_all_that_it_ran_on() -> None:
     first = {"commit": "abc", "threads": 2, "versions": {"torch": "2"}, "device": "one"}
     last = {"commit": "def", "threads": 2, "versions": {"torch": "3"}, "device": "one"}
-    assert joined([first, last]) == last | {"commit": "abc; def"}
+    resumed = joined([first, last])
+    assert resumed == last | {"commit": "abc; def"}
+    assert joined([resumed, first])["commit"] == "abc; def"
 
 
 def test_data_that_a_table_cannot_tell_apart_are_refused_before_training(cache: Path) -> None:

@@ -33,7 +33,8 @@ def encode(
 ) -> Encodings:
     """Encode the images in `rows` of the flattened `pixels`; rates in nats."""
     # Made once: small results kept between large temporaries would break the heap into pieces, gigabytes of them.
-    mean, log_var = torch.empty(2, vae.members, len(rows), vae.network.latent_dim, device=vae.device)
+    shape = (2, vae.members, len(rows), vae.network.latent_dim)
+    mean, log_var = torch.empty(shape, dtype=next(vae.parameters()).dtype, device=vae.device)
     for here, x in _batches(pixels, rows, batch_size):
         mean[:, here], log_var[:, here] = vae.encode(x)
     return Encodings(mean, log_var, vae.prior.rate(mean.double(), log_var.double()))

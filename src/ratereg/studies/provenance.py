@@ -32,7 +32,7 @@ def joined(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     together = dict(environments[-1])
     for key, value in together.items():
-        distinct = sorted({str(one[key]) for one in environments if key in one})
+        distinct = sorted({name for one in environments if key in one for name in str(one[key]).split("; ")})
         if isinstance(value, str | int) and len(distinct) > 1:
             together[key] = "; ".join(distinct)
     return together
