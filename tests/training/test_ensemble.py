@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ratereg.models import MLP, VAE
-from ratereg.training import Precision, Trainer, best_precision, load_checkpoint, save_checkpoint
+from ratereg.storage import load_checkpoint, save_checkpoint
+from ratereg.training import Precision, Trainer, best_precision
 
 PIXELS = (3, 8, 8)
 

@@ -10,6 +10,7 @@ import numpy as np
 from ratereg.data._torchvision import torchvision_datasets
 from ratereg.data.arrays import stored
 from ratereg.data.imageset import Images
+from ratereg.storage import cache_directory
 
 __all__ = ["KNOWN", "read_known"]
 
@@ -54,16 +55,16 @@ def read_known(name: str) -> Images:
 def _root(name: str, kind: str) -> Path:
     """The folder that holds the set in torchvision's layout, made where it is not there yet."""
     places = [Path(place).expanduser() for place in (os.environ.get("RATEREG_DATA"), "data") if place]
-    for place in [*places, _cache()]:
+    for place in [*places, cache_directory()]:
         if all((place / kind / "raw" / file).is_file() for file in _FILES):
             return place
     archives = [_SYSTEM / name / f"{file}.gz" for file in _FILES]
     if all(archive.is_file() for archive in archives):
         for archive in archives:
-            _unpack(archive, _cache() / kind / "raw" / archive.stem)
+            _unpack(archive, cache_directory() / kind / "raw" / archive.stem)
     else:
         _download(name, kind)
-    return _cache()
+    return cache_directory()
 
 
 def _unpack(archive: Path, file: Path) -> None:
@@ -80,7 +81,7 @@ def _unpack(archive: Path, file: Path) -> None:
 
 def _download(name: str, kind: str) -> None:
     try:
-        getattr(torchvision_datasets(), kind)(_cache(), download=True)
+        getattr(torchvision_datasets(), kind)(cache_directory(), download=True)
     except (OSError, RuntimeError) as error:
         package = f" Or install Debian's package {_PACKAGES[name]}." if name in _PACKAGES else ""
         raise FileNotFoundError(
@@ -88,10 +89,3 @@ def _download(name: str, kind: str) -> None:
             f"{' '.join(str(error).split())}. Put its four files {', '.join(_FILES)} into {kind}/raw/ of a folder, and "
             f"name that folder in RATEREG_DATA.{package}"
         ) from error
-
-
-def _cache() -> Path:
-    if chosen := os.environ.get("RATEREG_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ratereg"

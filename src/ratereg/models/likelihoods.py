@@ -26,6 +26,19 @@ class Likelihood(Protocol):
         """Return the expected pixel values."""
         ...
 
+    def sample(
+        self, parameters: Float[Tensor, "*lead pixels"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*lead pixels"]:
+        """Draw images; the generator is on the CPU."""
+        ...
+
+    def is_density(self, x: Float[Tensor, "*lead pixels"]) -> bool:
+        """Return whether exp(-distortion) is a normalized density of images like `x`.
+
+        Where it is not, log p(x) and every bound on it is a pseudo-evidence.
+        """
+        ...
+
 
 class _BernoulliDistortion(torch.autograd.Function):
     """softplus(l) - x l, summed over pixels, with its gradient sigmoid(l) - x written out.
@@ -66,6 +79,17 @@ class Bernoulli:
         """Return the expected pixel values, in [0, 1]."""
         return torch.sigmoid(parameters)
 
+    def sample(
+        self, parameters: Float[Tensor, "*lead pixels"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*lead pixels"]:
+        """Draw binary images; the generator is on the CPU."""
+        uniform = torch.rand(parameters.shape, generator=generator, dtype=torch.float32).to(parameters.device)
+        return (uniform < torch.sigmoid(parameters)).to(parameters.dtype)
+
+    def is_density(self, x: Float[Tensor, "*lead pixels"]) -> bool:
+        """Return whether all pixels are 0 or 1; between them the Bernoulli "density" is not normalized."""
+        return bool(((x == 0) | (x == 1)).all())
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -92,3 +116,14 @@ class Gaussian:
     def mean(self, parameters: Float[Tensor, "*lead pixels"]) -> Float[Tensor, "*lead pixels"]:
         """Return the expected pixel values."""
         return parameters
+
+    def sample(
+        self, parameters: Float[Tensor, "*lead pixels"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*lead pixels"]:
+        """Draw images; the generator is on the CPU."""
+        noise = torch.randn(parameters.shape, generator=generator, dtype=parameters.dtype)
+        return parameters + self.scale * noise.to(parameters.device)
+
+    def is_density(self, x: Float[Tensor, "*lead pixels"]) -> bool:
+        """Return True: a Gaussian density is normalized."""
+        return True

@@ -15,12 +15,12 @@ class MLP:
     """A fully connected encoder and its mirrored decoder.
 
     Arguments:
-        layers: hidden layers of the encoder, and of the decoder: 1, 2 or 3.
+        layers: hidden layers of the encoder, and of the decoder: 1, 2 or 3; or 0 for a linear VAE.
         width: units of each hidden layer.
         latent_dim: dimensions of the latent space.
 
     Raises:
-        ValueError: a size is not a positive integer, or `layers` is above 3.
+        ValueError: a size is not a positive integer, or `layers` is not from 0 to 3.
     """
 
     layers: int = 1
@@ -28,12 +28,12 @@ class MLP:
     latent_dim: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("layers", "width", "latent_dim"):
+        for name in ("width", "latent_dim"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"MLP: {name} is {value!r}; give a positive integer.")
-        if self.layers > 3:
-            raise ValueError(f"MLP: layers is {self.layers}; give 1, 2 or 3 hidden layers.")
+        if not isinstance(self.layers, int) or isinstance(self.layers, bool) or not 0 <= self.layers <= 3:
+            raise ValueError(f"MLP: layers is {self.layers!r}; give 1, 2 or 3 hidden layers, or 0 for a linear VAE.")
 
     @property
     def name(self) -> str:

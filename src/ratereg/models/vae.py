@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,35 @@ from ratereg.models.likelihoods import Bernoulli, Likelihood
 from ratereg.models.networks import MLP
 from ratereg.models.priors import StandardGaussian
 
-__all__ = ["VAE"]
+__all__ = ["VAE", "LatentVariableModel"]
+
+
+@runtime_checkable
+class LatentVariableModel(Protocol):
+    """What the estimators ask of a model: an ensemble with an encoder, a decoder, a likelihood and a prior."""
+
+    likelihood: Likelihood
+    prior: StandardGaussian
+
+    @property
+    def members(self) -> int:
+        """The number of members."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """The device to compute on."""
+        ...
+
+    def encode(
+        self, x: Float[Tensor, "#member batch pixels"]
+    ) -> tuple[Float[Tensor, "member batch latent"], Float[Tensor, "member batch latent"]]:
+        """Return the mean and log-variance of q(z|x)."""
+        ...
+
+    def decode(self, z: Float[Tensor, "#member batch latent"]) -> Float[Tensor, "member batch pixels"]:
+        """Return the likelihood's parameters, one per pixel; differentiable in `z`."""
+        ...
 
 
 class VAE(nn.Module):

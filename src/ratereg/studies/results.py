@@ -17,9 +17,10 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from ratereg.storage import cache_directory
 from ratereg.studies.study import Study
 
-__all__ = ["Results", "cache_directory", "find_published", "published_directory"]
+__all__ = ["Results", "find_published", "published_directory"]
 
 _FILES = ("study.json", "table.csv", "arrays.npz", "provenance.json")
 
@@ -119,11 +120,3 @@ def find_published(digest: str) -> Path | None:
     """Return the directory of a committed result, or None."""
     found = [path for path in sorted(published_directory().glob(f"*/{digest}")) if (path / "provenance.json").is_file()]
     return found[0] if found else None
-
-
-def cache_directory() -> Path:
-    """Return where results that are not published are kept: $RATEREG_CACHE, else the user's cache."""
-    if chosen := os.environ.get("RATEREG_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ratereg"

@@ -11,9 +11,10 @@ import torch
 from tqdm.auto import tqdm
 
 from ratereg.data import ImageSet
+from ratereg.storage import cache_directory
 from ratereg.studies.catalog import identify
 from ratereg.studies.provenance import joined
-from ratereg.studies.results import Results, cache_directory, find_published
+from ratereg.studies.results import Results, find_published
 from ratereg.studies.shard import run_shard
 from ratereg.studies.study import Data, Study
 

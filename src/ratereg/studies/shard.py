@@ -16,10 +16,11 @@ from tqdm import tqdm
 from ratereg.data import ImageSet
 from ratereg.evaluation import decompose_rate, distortion, encode
 from ratereg.models import VAE
+from ratereg.storage import load_checkpoint, save_checkpoint
 from ratereg.studies.provenance import environment, joined
 from ratereg.studies.results import Results
 from ratereg.studies.study import Study
-from ratereg.training import Precision, Trainer, best_precision, load_checkpoint, save_checkpoint
+from ratereg.training import Precision, Trainer, best_precision
 
 __all__ = ["run_shard"]
 

@@ -1,8 +1,7 @@
-"""How it is learned: an ensemble's training loop, its random streams, precision and checkpoints."""
+"""How it is learned: an ensemble's training loop, its random streams and precision."""
 
-from ratereg.training.checkpoint import load_checkpoint, save_checkpoint
 from ratereg.training.precision import Precision, best_precision
 from ratereg.training.randomness import Streams
 from ratereg.training.train import Trainer
 
-__all__ = ["Precision", "Streams", "Trainer", "best_precision", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Precision", "Streams", "Trainer", "best_precision"]

@@ -1,4 +1,7 @@
-"""Checkpoints: tensors and a small record beside them, in one safetensors file, written aside and renamed."""
+"""What is kept on this machine: the cache, and checkpoints of long computations.
+
+A checkpoint is tensors and a small record beside them, in one safetensors file, written aside and renamed.
+"""
 
 import json
 import os
@@ -9,7 +12,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["cache_directory", "load_checkpoint", "save_checkpoint"]
+
+
+def cache_directory() -> Path:
+    """Return where all that can be made again is kept: $RATEREG_CACHE, else ratereg/ in the user's cache."""
+    if chosen := os.environ.get("RATEREG_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "ratereg"
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
