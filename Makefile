@@ -39,6 +39,7 @@ results: $(READY) ## measure the published studies that have no result yet (hour
 	$(BIN)/ratereg results $(ARGS)
 
 bench: $(READY) ## measure speed side by side, with the scripts in benchmarks/
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit; done
 
 clean: ## remove what was built: the site, reruns and caches (the environment and results/ stay)

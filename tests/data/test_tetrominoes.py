@@ -1,4 +1,5 @@
 import colorsys
+import inspect
 import itertools
 
 import numpy as np
@@ -8,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratereg.data import tetrominoes
-from ratereg.data.tetrominoes import COUNT, FACTOR_NAMES, RANGES, SHAPES, SIZE, factors, render
+from ratereg.data.tetrominoes import (
+    COUNT,
+    FACTOR_NAMES,
+    RANGES,
+    SHAPES,
+    SIZE,
+    draw_factors,
+    factors,
+    render,
+    unit_cube,
+)
 
 CENTRE = SIZE / 2 - 0.5 - 1 / 32
 """x and y of a shape that turns about the middle of the image."""
@@ -237,3 +248,26 @@ def test_every_outline_is_closed_and_has_the_area_of_four_squares() -> None:
         torch.testing.assert_close(edges[:, 0].sum(0), edges[:, 1].sum(0))
         (x0, y0), (x1, y1) = edges[:, 0].T, edges[:, 1].T
         assert ((y0 + y1) / 2 * (x1 - x0)).sum().item() == pytest.approx(4)
+
+
+def test_fresh_factors_are_uniform_and_independent_over_the_ranges() -> None:
+    rows = draw_factors(20_000, seed=3)
+    cube = unit_cube(rows)
+    assert cube.shape == (20_000, 5)
+    assert ((cube >= 0) & (cube < 1)).all()
+    assert (rows[:, 5] == 0).all()
+    np.testing.assert_allclose(np.corrcoef(cube.T), np.eye(5), atol=0.04)
+    for column in cube.T:
+        np.testing.assert_allclose(np.quantile(column, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.02)
+
+
+def test_fresh_factors_depend_on_the_seed_alone_and_are_not_the_data_sets_own() -> None:
+    np.testing.assert_array_equal(draw_factors(50, seed=1), draw_factors(90, seed=1)[:50])
+    assert not np.isin(draw_factors(1000, seed=1)[:, 0], factors(1)[:, 0]).any()
+    assert not np.isin(draw_factors(1000, seed=1)[:, 0], draw_factors(1000, seed=2)[:, 0]).any()
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, True])
+def test_an_impossible_number_of_fresh_images_is_refused(count: object) -> None:
+    with pytest.raises(ValueError, match="count is"):
+        inspect.unwrap(draw_factors)(count, 0)

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -31,6 +33,37 @@ def test_gaussian_distortion_is_the_negative_log_density(scale: float) -> None:
     means, x = torch.randn(2, 5, 12).double(), torch.rand(2, 5, 12).double()
     oracle = -Normal(means, scale).log_prob(x).sum(-1)
     torch.testing.assert_close(Gaussian(scale).distortion(means, x), oracle)
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)], ids=str)
+def test_samples_have_the_likelihoods_mean_and_spread(likelihood: Bernoulli | Gaussian) -> None:
+    parameters = 2 * torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(0)).double()
+    samples = likelihood.sample(parameters.expand(20_000, -1, -1), torch.Generator().manual_seed(1))
+    assert samples.dtype == parameters.dtype
+    mean = likelihood.mean(parameters)[0]
+    spread = (mean * (1 - mean)).sqrt() if isinstance(likelihood, Bernoulli) else torch.full_like(mean, 0.3)
+    assert ((samples.mean(0) - mean).abs() < 5 * spread / 20_000**0.5).all()
+    torch.testing.assert_close(samples.std(0), spread, rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)], ids=str)
+def test_samples_are_images_that_the_likelihood_is_a_density_of(likelihood: Bernoulli | Gaussian) -> None:
+    parameters = torch.randn(4, 50, 5, generator=torch.Generator().manual_seed(0))
+    draws = [likelihood.sample(parameters, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    assert likelihood.is_density(draws[0])
+
+
+def test_the_bernoulli_is_a_density_of_binary_images_alone() -> None:
+    every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).double()
+    assert Bernoulli().is_density(every)
+    logits = torch.randn(1, 4).double()
+    torch.testing.assert_close(
+        (-Bernoulli().distortion(logits.expand(16, 4), every)).exp().sum(), torch.tensor(1.0).double()
+    )
+    assert not Bernoulli().is_density(torch.tensor([[0.0, 1.0], [1.0, 0.5]]))
+    assert Gaussian().is_density(torch.tensor([[0.5]]))
 
 
 def test_rate_is_the_kl_divergence_to_the_prior() -> None:

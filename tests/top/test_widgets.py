@@ -1,9 +1,12 @@
 import base64
 import io
 import json
+import math
 import re
+from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from ipywidgets.embed import dependency_state
 from PIL import Image
 
@@ -62,3 +65,102 @@ def test_a_page_full_of_frames_is_small(make_results):
     betas = (5, 3, 2, 1, 0.9, 0.7, 0.5, 0.3, 0.1, 0.01, 0.005, 0.001)
     box = widgets.reconstruction_slider(make_results(betas=betas, seeds=1))
     assert len(json.dumps(dependency_state([box]))) < 1_000_000
+
+
+def numbers_of(frame):
+    """Return the distance, the width, and rate, mutual information and marginal KL, as a frame's letters say."""
+    root = ElementTree.fromstring(frame)
+    distance, width = map(
+        float, re.search(r"line, (\S+) apart and of width (\S+),", root.attrib["aria-label"]).groups()
+    )
+    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    parts = [
+        float(one.split(" = ")[1])
+        for name in ("R", "I", "KL")
+        for one in words
+        if one and f"{name} = " == one[: len(name) + 3]
+    ]
+    return distance, width, parts
+
+
+def integrated(distance, width):
+    """Return the same by Gauss-Hermite quadrature over each posterior, an expectation at a time."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(180)
+    weights = weights / weights.sum()
+    means = distance * np.array([-2, -1, 0, 1, 2])
+    z = means[:, None] + width * nodes
+    own = -(nodes**2) / 2 - math.log(width)
+    mixture = np.log(np.exp(-(((z[..., None] - means) / width) ** 2) / 2).mean(-1)) - math.log(width)
+    prior = -(z**2) / 2
+    return [float((ratio * weights).sum(-1).mean()) for ratio in (own - prior, own - mixture, mixture - prior)]
+
+
+@pytest.fixture(scope="module")
+def sliders():
+    return widgets.information_sliders()
+
+
+def test_both_sliders_have_a_frame_for_each_of_their_values(sliders):
+    distance, width, _ = sliders.children
+    frames = frames_of(sliders)
+    assert [len(stack) for stack in frames] == [len(width.options)] * len(distance.options)
+    for spacing, stack in zip(distance.options, frames, strict=True):
+        for sigma, frame in zip(width.options, stack, strict=True):
+            assert numbers_of(frame)[:2] == (float(spacing[0]), float(sigma[0]))
+
+
+def test_the_numbers_in_a_frame_are_those_of_another_quadrature(sliders):
+    for frame in (frame for stack in frames_of(sliders) for frame in stack):
+        distance, width, parts = numbers_of(frame)
+        assert parts == pytest.approx(integrated(distance, width), abs=0.006)
+        rate, information, marginal_kl = parts
+        # Each is rounded to a hundredth.
+        assert rate == pytest.approx(information + marginal_kl, abs=0.0151)
+        assert 0 <= information <= 1.61
+        label = ElementTree.fromstring(frame).attrib["aria-label"]
+        assert [float(number) for number in re.findall(r"(?:Rate|information|KL) (\d\.\d\d)", label)] == parts
+
+
+def test_the_bars_are_as_long_as_their_numbers_say(sliders):
+    for frame in frames_of(sliders)[5]:
+        _, _, parts = numbers_of(frame)
+        bars = ElementTree.fromstring(frame).findall("{http://www.w3.org/2000/svg}rect")[1:]
+        starts, lengths = ([float(bar.attrib[name]) for bar in bars] for name in ("x", "width"))
+        assert [length / 80 for length in lengths] == pytest.approx(parts, abs=0.007)
+        assert starts[2] == pytest.approx(starts[1] + lengths[1], abs=0.11)
+        assert starts[0] + lengths[0] == pytest.approx(starts[2] + lengths[2], abs=0.21)
+
+
+def test_nothing_is_drawn_outside_the_card(sliders):
+    for frame in (frame for stack in frames_of(sliders) for frame in stack):
+        root = ElementTree.fromstring(frame)
+        _, _, width, height = map(float, root.attrib["viewBox"].split())
+        curves = [
+            path.attrib["d"] for path in root.iter("{http://www.w3.org/2000/svg}path") if "transform" in path.attrib
+        ]
+        assert len(curves) == 7
+        for curve in curves:
+            points = np.cumsum(np.array(re.findall(r"(-?\d+),(-?\d+)", curve), dtype=float), axis=0) / 10
+            assert (points >= 0).all()
+            assert (points <= [width, height]).all()
+
+
+def test_both_sliders_are_tied_to_the_frames_in_the_browser(sliders):
+    distance, width, chosen = sliders.children
+    state = dependency_state([sliders])
+    links = [one["state"] for one in state.values() if one["model_name"] == "LinkModel"]
+    ties = {tuple(zip(link["source"], link["target"], strict=True)) for link in links}
+    ends = {(f"IPY_MODEL_{width.model_id}", f"IPY_MODEL_{stack.model_id}") for stack in chosen.children}
+    ends |= {(f"IPY_MODEL_{distance.model_id}", f"IPY_MODEL_{chosen.model_id}")}
+    assert ties == {(end, ("index", "selected_index")) for end in ends}
+    assert chosen.selected_index == distance.index
+    assert all(stack.selected_index == width.index for stack in chosen.children)
+
+
+def test_both_sliders_say_what_they_move(sliders):
+    assert [slider.description for slider in sliders.children[:2]] == ["distance of the means", "width σ"]
+    assert all(slider.readout for slider in sliders.children[:2])
+
+
+def test_all_frames_of_both_sliders_are_small_together(sliders):
+    assert len(json.dumps(dependency_state([sliders]))) < 700_000

@@ -41,13 +41,15 @@ class ImageSet:
     """Images with a split into training and test.
 
     Arguments:
-        name: of the source.
+        name: of the source, with the kind of binarization if there is one.
         split: the rule that the images were split by.
         pixels: all images in use, 0 to 255.
         train, test: rows of `pixels`, sorted, none in both.
         factors: what each image was made from, where that is known.
         factor_names: of the columns of `factors`.
         labels: the class of each image, where there are classes.
+        binarize: "static" or "dynamic" if `pixels` are binary draws, else None.
+        grey: with "dynamic", the images that the draws come from, for training to draw anew at each step; else None.
     """
 
     name: str
@@ -58,6 +60,8 @@ class ImageSet:
     factors: Float64[Tensor, "image factor"] | None = None
     factor_names: tuple[str, ...] = ()
     labels: Int64[Tensor, " image"] | None = None
+    binarize: str | None = None
+    grey: UInt8[Tensor, "image channel height width"] | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ratereg.data import splits, tetrominoes
 from ratereg.data.arrays import read_array, read_file, read_folder
+from ratereg.data.binarization import BINARIZATIONS, binarized
 from ratereg.data.images import KNOWN, read_known
 from ratereg.data.imageset import Images, ImageSet
 
@@ -26,6 +27,7 @@ def load(
     n_train: int | None = None,
     n_test: int | None = None,
     seed: int = 0,
+    binarize: str | None = None,
 ) -> ImageSet:
     """Load images and split them into training and test, the same way on every machine.
 
@@ -40,6 +42,8 @@ def load(
         n_train: keep that many training images, chosen at random; smaller subsets lie in larger ones.
         n_test: the same for test images.
         seed: of everything random here.
+        binarize: None, or draw each pixel white with its value as probability, else black: "static" once, "dynamic"
+            anew at each step of training, while all that is measured has the static draw.
 
     Raises:
         FileNotFoundError: a path is not there, or a known set is neither on this machine nor to be downloaded.
@@ -51,6 +55,8 @@ def load(
         raise ValueError(f"data.load: split is {split!r}; give one of {', '.join(map(repr, SPLITS))}.")
     if split not in ("cv", "cd") and share is not None:
         raise ValueError(f"data.load: share is {share!r}, which the split {split!r} does not take; omit it.")
+    if binarize is not None and binarize not in BINARIZATIONS:
+        raise ValueError(f"data.load: binarize is {binarize!r}; give None, {' or '.join(map(repr, BINARIZATIONS))}.")
     splits.checked_seed(seed)
     images = _read(source)
     train, test = _split(images, split, share, seed)
@@ -59,15 +65,18 @@ def load(
     if n_test is not None:
         test = splits.subset(test, n_test, name="n_test", seed=seed)
     used = np.sort(np.concatenate([train, test]))
+    pixels = images.pixels(used)
     return ImageSet(
-        name=images.name,
+        name=images.name if binarize is None else f"{images.name}, {binarize} binarization",
         split=split,
-        pixels=images.pixels(used),
+        pixels=pixels if binarize is None else binarized(pixels, used, seed=seed),
         train=torch.from_numpy(np.searchsorted(used, train)),
         test=torch.from_numpy(np.searchsorted(used, test)),
         factors=None if images.factors is None else torch.from_numpy(images.factors[used]),
         factor_names=images.factor_names,
         labels=None if images.labels is None else torch.from_numpy(images.labels[used]),
+        binarize=binarize,
+        grey=pixels if binarize == "dynamic" else None,
     )
 
 

@@ -7,6 +7,7 @@ the edges of the shape's outline, so that all images and all seven shapes go thr
 import functools
 import itertools
 import math
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ratereg.data.splits import checked_seed
 
-__all__ = ["COUNT", "FACTOR_NAMES", "RANGES", "SHAPES", "SIZE", "factors", "render"]
+__all__ = ["COUNT", "FACTOR_NAMES", "RANGES", "SHAPES", "SIZE", "draw_factors", "factors", "render", "unit_cube"]
 
 FACTOR_NAMES = ("angle", "hue", "scale", "x", "y", "shape")
 """Degrees; a turn of the colour wheel; pixels, the side of one square; pixels; pixels; row of `SHAPES`."""
@@ -72,6 +73,30 @@ def factors(seed: int = 1) -> Float64[np.ndarray, "image factor"]:
     rows = np.zeros((COUNT, len(FACTOR_NAMES)))
     rows[:, :5] = low + (high - low) * (cell + within) / _CELLS
     return rows
+
+
+def draw_factors(count: int, seed: int) -> Float64[np.ndarray, "image factor"]:
+    """Draw the factors of fresh images, independent and uniform over `RANGES`, the same on every machine.
+
+    Returns an array (count, 6) with columns `FACTOR_NAMES`. They are none of the data set's own, whatever the seed.
+
+    Raises:
+        ValueError: `count` is below 1, or `seed` is negative or not an integer.
+    """
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"tetrominoes.draw_factors: count is {count!r}; give a positive integer.")
+    stream = np.random.PCG64(np.random.SeedSequence([checked_seed(seed), zlib.crc32(b"draw_factors")]))
+    uniform = (stream.random_raw(count * len(RANGES)).reshape(count, len(RANGES)) >> 11) * 2.0**-53
+    low, high = np.array(list(RANGES.values())).T
+    rows = np.zeros((count, len(FACTOR_NAMES)))
+    rows[:, : len(RANGES)] = low + (high - low) * uniform
+    return rows
+
+
+def unit_cube(factors: Float64[np.ndarray, "image 6"]) -> Float64[np.ndarray, "image 5"]:
+    """Scale the factors that vary from `RANGES` to the unit cube, where they are uniform and independent."""
+    low, high = np.array(list(RANGES.values())).T
+    return (factors[:, : len(RANGES)] - low) / (high - low)
 
 
 def render(

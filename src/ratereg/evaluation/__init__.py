@@ -1,6 +1,50 @@
-"""What is measured: rate and distortion, and the information terms of the aggregate posterior. All in nats."""
+"""What is measured: rate and distortion, the parts of the rate, the likelihood, and memorization. All in nats."""
 
-from ratereg.evaluation.information import RateDecomposition, aggregate_log_prob, decompose_rate
+from ratereg.evaluation.aggregate import aggregate_log_prob, component_log_prob
+from ratereg.evaluation.annealing import AnnealedEvidence, annealed_importance_sampling
+from ratereg.evaluation.bounds import FittedMarginal, fit_marginal, marginal_bound
+from ratereg.evaluation.factor_bound import FactorRegression, factor_bound, fit_factors
+from ratereg.evaluation.importance import ImportanceWeightedBound, importance_weighted_bound
+from ratereg.evaluation.information import (
+    RateDecomposition,
+    ReferenceDecomposition,
+    decompose_rate,
+    decompose_rate_under,
+)
+from ratereg.evaluation.latents import MarginalKLSplit, active_units, rate_per_dimension, split_marginal_kl
+from ratereg.evaluation.memorization import Memorization, memorization, optimal_decoder
+from ratereg.evaluation.population import InformationBound, population_information
+from ratereg.evaluation.quadrature import evidence_by_quadrature
 from ratereg.evaluation.rate_distortion import Encodings, distortion, encode
 
-__all__ = ["Encodings", "RateDecomposition", "aggregate_log_prob", "decompose_rate", "distortion", "encode"]
+__all__ = [
+    "AnnealedEvidence",
+    "Encodings",
+    "FactorRegression",
+    "FittedMarginal",
+    "ImportanceWeightedBound",
+    "InformationBound",
+    "MarginalKLSplit",
+    "Memorization",
+    "RateDecomposition",
+    "ReferenceDecomposition",
+    "active_units",
+    "aggregate_log_prob",
+    "annealed_importance_sampling",
+    "component_log_prob",
+    "decompose_rate",
+    "decompose_rate_under",
+    "distortion",
+    "encode",
+    "evidence_by_quadrature",
+    "factor_bound",
+    "fit_factors",
+    "fit_marginal",
+    "importance_weighted_bound",
+    "marginal_bound",
+    "memorization",
+    "optimal_decoder",
+    "population_information",
+    "rate_per_dimension",
+    "split_marginal_kl",
+]

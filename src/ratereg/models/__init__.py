@@ -2,7 +2,7 @@
 
 from ratereg.models.likelihoods import Bernoulli, Gaussian, Likelihood
 from ratereg.models.networks import MLP
-from ratereg.models.priors import StandardGaussian
+from ratereg.models.priors import Prior, StandardGaussian
 from ratereg.models.vae import VAE, LatentVariableModel
 
-__all__ = ["MLP", "VAE", "Bernoulli", "Gaussian", "LatentVariableModel", "Likelihood", "StandardGaussian"]
+__all__ = ["MLP", "VAE", "Bernoulli", "Gaussian", "LatentVariableModel", "Likelihood", "Prior", "StandardGaussian"]

@@ -2,11 +2,21 @@
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["StandardGaussian"]
+__all__ = ["Prior", "StandardGaussian"]
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """What the information terms ask of a prior."""
+
+    def log_prob(self, z: Float[Tensor, "*lead latent"]) -> Float[Tensor, "*lead"]:
+        """Return log p(z), in nats."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -47,13 +47,14 @@ def run_shard(
     pixels = images.pixels.flatten(1).to(device)
     trainer = Trainer(
         vae,
-        pixels,
+        pixels if images.grey is None else images.grey.flatten(1).to(device),
         images.train,
         betas=betas,
         seeds=seeds,
         batch_size=study.batch_size,
         learning_rate=study.learning_rate,
         precision=precision,
+        binarize=images.binarize == "dynamic",
     )
     rows: list[dict[str, Any]] = []
     environments = [environment(device) | {"precision": precision}]

@@ -37,7 +37,8 @@ class Data:
         split: the rule that parts training from test images, for example "default" or "checkerboard".
         share: the share that the splits "cv" (of the images) and "cd" (of the volume) take.
         n_train, n_test: keep that many images of a side, chosen at random.
-        seed: of the split, not of the training.
+        seed: of the split and of the binarization, not of the training.
+        binarize: None for the images as they are, "static" or "dynamic" for binary draws of them.
 
     Raises:
         ValueError: `source` is neither a name nor a path.
@@ -49,6 +50,7 @@ class Data:
     n_train: int | None = None
     n_test: int | None = None
     seed: int = 0
+    binarize: str | None = None
 
     def __post_init__(self) -> None:
         given: object = self.source
@@ -71,6 +73,7 @@ class Data:
             n_train=self.n_train,
             n_test=self.n_test,
             seed=self.seed,
+            binarize=self.binarize,
         )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 __all__ = ["Streams"]
 
-_BATCHES, _NOISE = 1, 2
+_BATCHES, _NOISE, _BINARIZATION = 1, 2, 3
 
 
 def _generator(seed: int, purpose: int, step: int) -> np.random.Generator:
@@ -22,7 +22,7 @@ def _generator(seed: int, purpose: int, step: int) -> np.random.Generator:
 
 
 class Streams:
-    """The batches and the noise of an ensemble.
+    """The batches, the noise and the binarization of an ensemble.
 
     Arguments:
         seeds: one seed per member.
@@ -59,6 +59,11 @@ class Streams:
         shape = (self.batch_size, self.latent_dim)
         draws = [_generator(seed, _NOISE, step).standard_normal(shape, dtype=np.float32) for seed in self.distinct]
         return torch.from_numpy(np.stack(draws))
+
+    def binarized(self, step: int, grey: Float[Tensor, "stream batch pixels"]) -> Float[Tensor, "stream batch pixels"]:
+        """Return images whose pixels are 1 with the grey value as probability, else 0, for each distinct seed."""
+        draws = [_generator(seed, _BINARIZATION, step).random(grey.shape[1:], np.float32) for seed in self.distinct]
+        return (torch.from_numpy(np.stack(draws)).to(grey.device) < grey).to(grey.dtype)
 
     def _order(self, seed: int, number: int) -> np.ndarray:
         key = (seed, number)

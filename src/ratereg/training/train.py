@@ -34,6 +34,8 @@ class Trainer:
         batch_size: images a batch and member.
         learning_rate: Adam's.
         precision: the type of the matrix products; weights, Adam, latents and losses are float32.
+        binarize: draw binary images anew at each step, each pixel 1 with its value as probability; members with equal
+            seeds see the same.
 
     Raises:
         ValueError: `betas` or `seeds` does not have one entry per member, or `train` is empty.
@@ -50,13 +52,14 @@ class Trainer:
         batch_size: int = 128,
         learning_rate: float = 1e-3,
         precision: Precision = "float32",
+        binarize: bool = False,
     ) -> None:
         for name, values in (("betas", betas), ("seeds", seeds)):
             if len(values) != vae.members:
                 raise ValueError(f"Trainer: {name} has {len(values)} entries for {vae.members} members; give one each.")
         if len(train) == 0:
             raise ValueError("Trainer: train is empty; give the rows of at least one training image.")
-        self.vae, self.pixels = vae, pixels
+        self.vae, self.pixels, self.binarize = vae, pixels, binarize
         self.train = train.to(vae.device)
         self.betas = torch.tensor(list(betas), dtype=torch.float32, device=vae.device)
         self.streams = Streams(seeds, len(train), batch_size, vae.network.latent_dim)
@@ -82,7 +85,10 @@ class Trainer:
     def _one_step(self) -> None:
         device = self.vae.device
         rows = self.train[self.streams.batch(self.step).to(device)]
-        x = self.pixels[rows].float().div_(255)[self._member_stream]
+        x = self.pixels[rows].float().div_(255)
+        if self.binarize:
+            x = self.streams.binarized(self.step, x)
+        x = x[self._member_stream]
         noise = self.streams.noise(self.step).to(device)[self._member_stream]
         distortion, rate = self._working(x, noise)
         loss = (distortion.mean(1) + self.betas * rate.mean(1)).sum()

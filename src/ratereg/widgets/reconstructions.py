@@ -1,4 +1,4 @@
-"""Widgets that work in a static page: every frame is drawn beforehand, and the browser alone shows one or another."""
+"""Test images above their reconstructions, along beta."""
 
 import base64
 import html

@@ -1,0 +1,239 @@
+"""The linear VAE, in which all that the estimators estimate has a closed form. All in nats.
+
+Encoder and decoder are affine maps and the likelihood is Gaussian with a fixed standard deviation s:
+q(z|x) = N(V x + c, diag(exp(log_var))) and p(x|z) = N(W z + b, s^2 I). Rate and distortion then depend on the images by
+their mean and covariance alone, and the weights that minimize distortion + beta x rate are known for every beta.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from ratereg.models import Gaussian, StandardGaussian
+
+__all__ = ["LinearVAE"]
+
+_ROUNDING = 1e-6
+"""How far, relative to its size, a covariance that comes from float32 may be from symmetric and semi-definite."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearVAE:
+    """An ensemble of linear VAEs, as any other model for the estimators, and in closed form.
+
+    The closed forms take a mean and a covariance of images, with divisor N, so of given images or of a population.
+
+    Attributes:
+        decoder_weight, decoder_bias: W and b.
+        encoder_weight, encoder_bias: V and c.
+        log_var: of q(z|x), the same for all images.
+        likelihood: p(x|z), with s as its `scale`.
+        prior: p(z).
+    """
+
+    decoder_weight: Float64[Tensor, "member pixels latent"]
+    decoder_bias: Float64[Tensor, "member pixels"]
+    encoder_weight: Float64[Tensor, "member latent pixels"]
+    encoder_bias: Float64[Tensor, "member latent"]
+    log_var: Float64[Tensor, "member latent"]
+    likelihood: Gaussian
+    prior: StandardGaussian = field(default_factory=StandardGaussian)
+
+    @classmethod
+    def optimum(
+        cls,
+        mean: Float[Tensor, " pixels"],
+        covariance: Float[Tensor, "pixels pixels"],
+        betas: Sequence[float],
+        latent_dim: int,
+        scale: float,
+    ) -> "LinearVAE":
+        """Return the minimizers of distortion + beta x rate, one member per beta.
+
+        With the eigenvalues l_1 >= l_2 >= ... and eigenvectors u_i of the covariance, and tau = beta s^2, latent i is
+        active if l_i > tau: w_i = sqrt(l_i - tau) u_i, its posterior has mean sqrt(l_i - tau) / l_i u_i' (x - mean) and
+        variance tau / l_i. Else it equals the prior, and the decoder ignores it.
+
+        Arguments:
+            mean: of the training images.
+            covariance: of the training images, positive semi-definite.
+            betas: weights of the rate.
+            latent_dim: latent dimensions d.
+            scale: the decoder's standard deviation s, in units of pixels.
+
+        Raises:
+            ValueError: the covariance does not fit the mean, is not symmetric, positive semi-definite and finite; there
+                is no beta, or one is not positive; or `latent_dim` is not from 1 to the number of pixels.
+
+        Source: Tipping and Bishop (1999), eq. 7, for beta = 1; Lucas et al. (2019), section 4.
+        """
+        mean, covariance = _checked_moments(mean, covariance)
+        weights = torch.tensor(list(betas), dtype=torch.float64, device=mean.device)
+        if len(weights) == 0 or not (torch.isfinite(weights) & (weights > 0)).all():
+            raise ValueError(f"LinearVAE.optimum: betas is {list(betas)}; give at least one, all positive.")
+        if not 1 <= latent_dim <= len(mean):
+            raise ValueError(f"LinearVAE.optimum: latent_dim is {latent_dim}; give 1 to {len(mean)}, the pixels.")
+        likelihood = Gaussian(scale)
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
+        if eigenvalues[0] < -_ROUNDING * eigenvalues[-1].abs():
+            raise ValueError(f"covariance has the eigenvalue {eigenvalues[0]:.3g}; give none below zero.")
+        leading = eigenvalues.flip(0)[:latent_dim]
+        directions = eigenvectors.flip(1)[:, :latent_dim]
+        tau = weights[:, None] * scale**2
+        # An inactive latent has l_i = tau here: weight 0 and variance 1.
+        kept = torch.maximum(leading, tau)
+        gain = (kept - tau).sqrt()
+        encoder_weight = (gain / kept)[..., None] * directions.T
+        return cls(
+            decoder_weight=directions * gain[:, None, :],
+            decoder_bias=mean.repeat(len(weights), 1),
+            encoder_weight=encoder_weight,
+            encoder_bias=-encoder_weight @ mean,
+            log_var=(tau / kept).log(),
+            likelihood=likelihood,
+        )
+
+    @property
+    def members(self) -> int:
+        """The number of members."""
+        return self.decoder_weight.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """The device that holds the parameters."""
+        return self.decoder_weight.device
+
+    def encode(
+        self, x: Float[Tensor, "#member batch pixels"]
+    ) -> tuple[Float64[Tensor, "member batch latent"], Float64[Tensor, "member batch latent"]]:
+        """Return the mean and log-variance of q(z|x)."""
+        mean = x.double() @ self.encoder_weight.mT + self.encoder_bias[:, None]
+        return mean, self.log_var[:, None].expand_as(mean)
+
+    def decode(self, z: Float[Tensor, "#member batch latent"]) -> Float64[Tensor, "member batch pixels"]:
+        """Return the mean of p(x|z)."""
+        return z.double() @ self.decoder_weight.mT + self.decoder_bias[:, None]
+
+    def rate(
+        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
+    ) -> Float64[Tensor, " member"]:
+        """Return the rate of images with this mean and covariance.
+
+        Raises:
+            ValueError: the two do not fit each other, the covariance is not symmetric, or a value is NaN or infinite;
+                and so wherever a mean or a covariance is given.
+        """
+        z_mean, z_covariance = self.aggregate(mean, covariance)
+        square = z_mean.square() + z_covariance.diagonal(dim1=-2, dim2=-1)
+        return (square - 1 - self.log_var).sum(-1) / 2
+
+    def distortion(
+        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
+    ) -> Float64[Tensor, " member"]:
+        """Return the distortion of images with this mean and covariance."""
+        mean, covariance = _checked_moments(mean, covariance)
+        error = mean - self.decode(self.encode(mean[None, None])[0])[:, 0]
+        forward = self.encoder_weight @ covariance
+        gram = self.decoder_weight.mT @ self.decoder_weight
+        explained = 2 * _trace(forward @ self.decoder_weight) - _trace(gram @ forward @ self.encoder_weight.mT)
+        noise = (gram.diagonal(dim1=-2, dim2=-1) * self.log_var.exp()).sum(-1)
+        square = covariance.trace() - explained + error.square().sum(-1) + noise
+        variance = self.likelihood.scale**2
+        return (square / variance + len(mean) * math.log(2 * math.pi * variance)) / 2
+
+    def aggregate(
+        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
+    ) -> tuple[Float64[Tensor, "member latent"], Float64[Tensor, "member latent latent"]]:
+        """Return the mean and covariance of the aggregate posterior q(z); it is Gaussian where q(x) is."""
+        mean, covariance = _checked_moments(mean, covariance)
+        spread = self.encoder_weight @ covariance @ self.encoder_weight.mT
+        return self.encoder_weight @ mean + self.encoder_bias, spread + torch.diag_embed(self.log_var.exp())
+
+    def mutual_information(self, covariance: Float[Tensor, "pixels pixels"]) -> Float64[Tensor, " member"]:
+        """Return I(x;z) for Gaussian images with this covariance: (log det Cov(z) - log det Cov(z|x)) / 2."""
+        _, z_covariance = self.aggregate(covariance.new_zeros(len(covariance)), covariance)
+        return (torch.logdet(z_covariance) - self.log_var.sum(-1)) / 2
+
+    def marginal_kl(
+        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
+    ) -> Float64[Tensor, " member"]:
+        """Return KL(q(z) || p(z)) for Gaussian images with this mean and covariance."""
+        z_mean, z_covariance = self.aggregate(mean, covariance)
+        square = z_mean.square().sum(-1) + _trace(z_covariance)
+        return (square - z_mean.shape[-1] - torch.logdet(z_covariance)) / 2
+
+    def log_prob(self, x: Float[Tensor, "*#member image pixels"]) -> Float64[Tensor, "member image"]:
+        """Return log p(x) of each image; the model's marginal is N(b, W W' + s^2 I).
+
+        Source: Tipping and Bishop (1999), eq. 4.
+        """
+        residual = x.double() - self.decoder_bias[:, None]
+        projected = residual @ self.decoder_weight
+        explained = (projected * torch.linalg.solve(self._gram(1.0), projected.mT).mT).sum(-1)
+        return self._gaussian(residual.square().sum(-1) - explained, self._log_determinant()[:, None])
+
+    def expected_log_prob(
+        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
+    ) -> Float64[Tensor, " member"]:
+        """Return the mean of log p(x) over images with this mean and covariance."""
+        mean, covariance = _checked_moments(mean, covariance)
+        residual = mean - self.decoder_bias
+        projected = (residual[:, None] @ self.decoder_weight)[:, 0]
+        spread = self.decoder_weight.mT @ covariance @ self.decoder_weight + projected[:, :, None] * projected[:, None]
+        explained = _trace(torch.linalg.solve(self._gram(1.0), spread))
+        return self._gaussian(covariance.trace() + residual.square().sum(-1) - explained, self._log_determinant())
+
+    def posterior(
+        self, x: Float[Tensor, "*#member image pixels"], power: float = 1.0
+    ) -> tuple[Float64[Tensor, "member image latent"], Float64[Tensor, "member latent latent"]]:
+        """Return the mean and covariance of the density proportional to p(z) p(x|z)^power, the true p(z|x) for 1.
+
+        It is N(M^-1 W' (x - b), s^2/power M^-1) with M = W' W + s^2/power I; for 1/beta it is the decoder's optimal
+        encoder at slope -beta.
+
+        Source: Tipping and Bishop (1999), eq. 6.
+
+        Raises:
+            ValueError: `power` is not positive.
+        """
+        if not power > 0:
+            raise ValueError(f"LinearVAE.posterior: power is {power}; give a positive number.")
+        inverse = torch.linalg.inv(self._gram(power))
+        mean = (x.double() - self.decoder_bias[:, None]) @ self.decoder_weight @ inverse
+        return mean, self.likelihood.scale**2 / power * inverse
+
+    def _gram(self, power: float) -> Float64[Tensor, "member latent latent"]:
+        identity = torch.eye(self.log_var.shape[-1], dtype=torch.float64, device=self.device)
+        return self.decoder_weight.mT @ self.decoder_weight + self.likelihood.scale**2 / power * identity
+
+    def _log_determinant(self) -> Float64[Tensor, " member"]:
+        """Return log det(W W' + s^2 I), by a determinant of the latents' size."""
+        pixels, latent = self.decoder_weight.shape[-2:]
+        return torch.logdet(self._gram(1.0)) + 2 * (pixels - latent) * math.log(self.likelihood.scale)
+
+    def _gaussian(self, square: Tensor, log_determinant: Tensor) -> Tensor:
+        pixels = self.decoder_weight.shape[-2]
+        return -(square / self.likelihood.scale**2 + log_determinant + pixels * math.log(2 * math.pi)) / 2
+
+
+def _checked_moments(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in float64.
+
+    Raises:
+        ValueError: they do not fit, a value is NaN or infinite, or the covariance is not symmetric.
+    """
+    if covariance.shape != (*mean.shape, *mean.shape):
+        raise ValueError(f"covariance has shape {tuple(covariance.shape)}, mean {tuple(mean.shape)}; give D x D and D.")
+    if not (torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
+        raise ValueError("mean or covariance holds NaN or infinity; give finite values.")
+    if (covariance - covariance.T).abs().max() > _ROUNDING * covariance.abs().max():
+        raise ValueError("covariance is not symmetric; give (C + C.T) / 2.")
+    return mean.double(), covariance.double()
+
+
+def _trace(matrices: Float64[Tensor, "member latent latent"]) -> Float64[Tensor, " member"]:
+    return matrices.diagonal(dim1=-2, dim2=-1).sum(-1)

@@ -1,0 +1,152 @@
+"""The rate-distortion curve of a decoder under optimal inference, whatever the encoder is.
+
+For a fixed decoder and prior, the posteriors that minimize distortion + beta x rate are proportional to
+p(z) exp(-D(x, z) / beta). Annealing from the prior through t = 1 / beta visits all of them in one run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+
+from ratereg.evaluation.annealed_walk import Chains, Walk, walk
+from ratereg.evaluation.geometric_path import path_from_prior
+from ratereg.evaluation.importance_weights import (
+    checked_population,
+    effective_sample_size,
+    leave_one_out,
+    log_mean_exp,
+    mean_and_error,
+)
+from ratereg.evaluation.journal import Journal, digest
+from ratereg.evaluation.schedules import geometric_schedule
+from ratereg.models import LatentVariableModel
+
+__all__ = ["OptimalCurve", "optimal_rate_distortion"]
+
+_ENOUGH = 0.25
+"""The share of the chains that must count in effect, in every image, for a point to be relied on."""
+
+
+@dataclass(frozen=True, eq=False)
+class OptimalCurve:
+    """Points of the curve, from large beta to small; means over images, in nats.
+
+    Attributes:
+        betas: minus the slope of distortion against rate at each point; the point has t = 1 / beta.
+        rate: KL of the optimal posterior to the prior, -log Z_t - t D_t. In expectation -log Z_t lies above its truth.
+        distortion: D_t, the weighted mean over the chains.
+        rate_se, distortion_se: standard errors.
+        effective_sample_size: of the chains, the smallest over images.
+        reliable: whether in this point and in those of larger beta at least a quarter of the chains count in effect.
+    """
+
+    betas: Float64[Tensor, " point"]
+    rate: Float64[Tensor, "member point"]
+    distortion: Float64[Tensor, "member point"]
+    rate_se: Float64[Tensor, "member point"]
+    distortion_se: Float64[Tensor, "member point"]
+    effective_sample_size: Float64[Tensor, "member point"]
+    reliable: Bool[Tensor, "member point"]
+
+    @property
+    def covered(self) -> list[tuple[float, float] | None]:
+        """The smallest and largest beta of each member's reliable points; None where it has none."""
+        reached = [self.betas[mask] for mask in self.reliable]
+        return [(float(betas.min()), float(betas.max())) if len(betas) else None for betas in reached]
+
+
+def optimal_rate_distortion(
+    model: LatentVariableModel,
+    x: Float[Tensor, "*#member image pixels"],
+    *,
+    betas: Sequence[float] = (5.0, 3.0, 2.0, 1.0, 0.7, 0.5, 0.3, 0.1),
+    chains: int = 16,
+    temperatures: int = 1000,
+    leapfrog: int = 3,
+    seed: int = 0,
+    population: int | None = None,
+    decodes: int = 2048,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    progress: bool = False,
+) -> OptimalCurve:
+    """Trace the rate-distortion curve of each member's decoder, by annealing from the prior to t = 1 / min(betas).
+
+    Step sizes are tuned on one pass and frozen for the next, as in `annealed_importance_sampling`. The smaller beta is,
+    the longer the way from the prior, and the more temperatures it takes; `reliable` and `covered` say how far the run
+    got. At t = 1 the sum rate + distortion is the estimate of -log p(x), or minus the log of the pseudo-evidence on
+    soft pixels. A float32 decoder's distortion has an error of about 1e-7 of its size, which t multiplies.
+
+    Arguments:
+        model: the ensemble.
+        x: the images, of each member or of all alike.
+        betas: where to record points, in any order.
+        chains: for each image and member, at least 2.
+        temperatures: steps of `geometric_schedule`, to which the recorded points are added.
+        leapfrog: steps of the integrator in each transition.
+        seed: of all noise.
+        population: how many images `x` was drawn from; None when these are all there are.
+        decodes: latents (members x images x chains) decoded at once; bounds the memory.
+        checkpoint: a file for the state, from which the same call goes on; None keeps nothing.
+        checkpoint_seconds: between saves.
+        progress: whether to show a bar.
+
+    Raises:
+        ValueError: an argument is out of its range, `x` holds NaN or does not fit the model, or the checkpoint is of
+            other settings, images or weights.
+
+    Source: Huang et al. (2020), Evaluating lossy compression rates of deep generative models, section 4.
+    """
+    how = Chains(chains, leapfrog, seed)
+    points = torch.tensor(sorted(set(betas), reverse=True), dtype=torch.float64)
+    if len(points) == 0 or not (points.isfinite() & (points > 0)).all():
+        raise ValueError(f"betas is {betas!r}; give at least one, all positive.")
+    recorded = (1 / points).tolist()
+    schedule = sorted({*geometric_schedule(temperatures, recorded[-1]), *recorded})
+    path = path_from_prior(model, x, decodes)
+    population = checked_population(population, path.x.shape[1])
+    settings = {"estimator": "optimal rate-distortion", "x": digest(path.x), "temperatures": schedule}
+    journal = Journal(
+        checkpoint,
+        settings | {"betas": points.tolist()} | vars(how),
+        path.fingerprint(),
+        seconds=checkpoint_seconds,
+        total=2 * (len(schedule) - 1),
+        progress=progress,
+    )
+    with journal:
+        tuned = walk(path, schedule, how, journal, phase="tuning")
+        record = [schedule.index(temperature) for temperature in recorded]
+        frozen = walk(path, schedule, how, journal, phase="forward", step_sizes=tuned.step_sizes, record=record)
+    return _curve(points.to(model.device), frozen, population)
+
+
+def _curve(betas: Float64[Tensor, " point"], frozen: Walk, population: int) -> OptimalCurve:
+    log_weights = frozen.recorded_log_weights.transpose(0, 1)
+    distortion = frozen.recorded_distortion.transpose(0, 1)
+    whole = _rate_and_distortion(log_weights, distortion, 1 / betas[:, None])
+    left_out = _rate_and_distortion(leave_one_out(log_weights), leave_one_out(distortion), 1 / betas[:, None, None])
+    (rate, rate_se, _), (mean_distortion, distortion_se, _) = (
+        mean_and_error(value, others, population) for value, others in zip(whole, left_out, strict=True)
+    )
+    effective = effective_sample_size(log_weights).amin(-1)
+    enough = effective >= _ENOUGH * log_weights.shape[-1]
+    return OptimalCurve(
+        betas=betas,
+        rate=rate,
+        distortion=mean_distortion,
+        rate_se=rate_se,
+        distortion_se=distortion_se,
+        effective_sample_size=effective,
+        reliable=enough.cumprod(-1).bool(),
+    )
+
+
+def _rate_and_distortion(log_weights: Tensor, distortion: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+    """Return -log Z_t - t D_t and D_t from the chains on the last axis, in nats."""
+    mean = (log_weights.softmax(-1) * distortion).sum(-1)
+    return -log_mean_exp(log_weights) - temperature * mean, mean

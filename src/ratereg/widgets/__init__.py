@@ -1,0 +1,6 @@
+"""Widgets that work in a static page: every frame is drawn beforehand, and the browser alone shows one or another."""
+
+from ratereg.widgets.information import information_sliders
+from ratereg.widgets.reconstructions import reconstruction_slider
+
+__all__ = ["information_sliders", "reconstruction_slider"]

@@ -1,0 +1,177 @@
+"""Binary images: drawn once, or anew at each step of training."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ratereg import data
+from ratereg.data.binarization import binarized
+from ratereg.models import MLP, VAE, Bernoulli
+from ratereg.storage import load_checkpoint, save_checkpoint
+from ratereg.studies import Data, Study, load_or_run, published
+from ratereg.studies.results import Results
+from ratereg.summary import data_label
+from ratereg.training import Streams, Trainer
+
+GREY = np.random.default_rng(0).integers(0, 256, (60, 6, 5), dtype=np.uint8)
+
+
+def draws_of(value: int, count: int, seed: int = 0) -> Tensor:
+    return binarized(torch.full((count, 1, 10, 10), value, dtype=torch.uint8), np.arange(count), seed=seed)
+
+
+@pytest.mark.parametrize("value", [0, 1, 77, 200, 254, 255])
+def test_a_pixel_is_white_as_often_as_its_value_says(value: int) -> None:
+    draws = draws_of(value, 400)
+    assert ((draws == 0) | (draws == 255)).all()
+    probability = value / 255
+    error = math.sqrt(probability * (1 - probability) / draws.numel())
+    assert abs(float((draws == 255).double().mean()) - probability) <= 4 * error
+
+
+def test_pixels_and_images_are_drawn_independently() -> None:
+    draws = draws_of(128, 2000)[:, 0, 0, :8].double() / 255
+    correlation = torch.corrcoef(torch.cat([draws[1:], draws[:-1]], 1).T)
+    assert (correlation - torch.eye(16)).abs().max() < 5 / math.sqrt(2000)
+
+
+@pytest.mark.parametrize("binarize", ["static", "dynamic"])
+def test_a_subset_has_the_bits_of_the_whole_set(binarize: str) -> None:
+    whole, again = (data.load(GREY, binarize=binarize, seed=3) for _ in range(2))
+    assert torch.equal(whole.pixels, again.pixels)
+    subset = data.load(GREY, binarize=binarize, seed=3, n_train=7, n_test=4)
+    plain = data.load(GREY, seed=3, n_train=7, n_test=4)
+    bits = {tuple(grey.flatten().tolist()): bit for grey, bit in zip(data.load(GREY).pixels, whole.pixels, strict=True)}
+    for grey, bit in zip(plain.pixels, subset.pixels, strict=True):
+        assert torch.equal(bit, bits[tuple(grey.flatten().tolist())])
+    assert not torch.equal(data.load(GREY, binarize=binarize, seed=4).pixels, whole.pixels)
+
+
+def test_both_kinds_are_measured_on_the_same_bits_and_named_apart() -> None:
+    plain, static, dynamic = (data.load(GREY, binarize=kind) for kind in (None, "static", "dynamic"))
+    assert torch.equal(static.pixels, dynamic.pixels)
+    assert (plain.binarize, static.binarize, dynamic.binarize) == (None, "static", "dynamic")
+    assert (plain.grey, static.grey) == (None, None)
+    assert torch.equal(dynamic.grey, plain.pixels)
+    assert [one.name for one in (plain, static, dynamic)] == [
+        "array",
+        "array, static binarization",
+        "array, dynamic binarization",
+    ]
+    for one in (static, dynamic):
+        assert Bernoulli().is_density(one.pixels.flatten(1).float() / 255)
+    assert not Bernoulli().is_density(plain.pixels.flatten(1).float() / 255)
+
+
+def test_black_and_white_images_stay_as_they_are() -> None:
+    assert torch.equal(data.load(GREY > 99, binarize="static").pixels, data.load(GREY > 99).pixels)
+
+
+def test_tetrominoes_are_binarized_too() -> None:
+    images = data.load("tetrominoes", n_train=5, n_test=5, binarize="static")
+    assert images.name == "tetrominoes, static binarization"
+    assert set(images.pixels.unique().tolist()) == {0, 255}
+
+
+@pytest.mark.parametrize("binarize", ["random", "", True, 1])
+def test_other_kinds_are_refused(binarize: object) -> None:
+    with pytest.raises(ValueError, match=r"binarize is .*; give None, 'static' or 'dynamic'"):
+        Data("tetrominoes", binarize=binarize).load()
+
+
+# Training on draws of its own
+
+
+def trainer(betas: list[float], seeds: list[int]) -> Trainer:
+    vae = VAE(MLP(1, 16, 2), (1, 6, 5), seeds)
+    grey = torch.from_numpy(GREY).flatten(1)
+    return Trainer(vae, grey, torch.arange(40), betas=betas, seeds=seeds, batch_size=8, binarize=True)
+
+
+def test_draws_change_with_the_step_and_the_seed_and_with_nothing_else() -> None:
+    many, one = Streams([4, 9, 4], 50, 8, 3), Streams([9], 50, 8, 3)
+    grey = torch.rand(1, 8, 30, generator=torch.Generator().manual_seed(0))
+    first = many.binarized(5, grey.expand(2, -1, -1))
+    assert torch.equal(first[1], one.binarized(5, grey)[0])
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first, many.binarized(6, grey.expand(2, -1, -1)))
+    mean = torch.stack([one.binarized(step, grey) for step in range(2000)]).mean(0)
+    assert ((mean - grey).abs() <= 5 * (grey * (1 - grey) / 2000).sqrt() + 1e-6).all()
+
+
+def test_training_sees_binary_images_alike_for_members_of_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    forward = VAE.forward
+    monkeypatch.setattr(VAE, "forward", lambda vae, x, noise: (seen.append(x), forward(vae, x, noise))[1])
+    trainer([1.0, 0.1, 1.0], [0, 0, 1]).advance(12)
+    assert all(((x == 0) | (x == 1)).all() for x in seen)
+    assert all(torch.equal(x[0], x[1]) and not torch.equal(x[0], x[2]) for x in seen)
+    # One image, met in the first pass and in the second, is drawn twice: 40 images of 30 pixels, some of them alike.
+    streams = Streams([0], 40, 8, 2)
+    order = torch.cat([streams.batch(step)[0] for step in range(10)])
+    draws = torch.cat([x[0] for x in seen])[:80]
+    first, second = (draws[half][order[half].argsort()] for half in (slice(0, 40), slice(40, 80)))
+    assert 0.1 < (first != second).float().mean() < 0.5
+
+
+def test_a_member_trains_on_draws_as_it_would_alone() -> None:
+    together, alone = trainer([1.0, 0.1], [0, 1]), trainer([0.1], [1])
+    together.advance(15)
+    alone.advance(15)
+    for name, value in alone.vae.named_parameters():
+        torch.testing.assert_close(dict(together.vae.named_parameters())[name][1:], value, rtol=1e-3, atol=1e-5)
+
+
+def test_a_run_on_draws_resumes_exactly(tmp_path: Path) -> None:
+    straight, resumed = trainer([1.0, 0.1], [0, 1]), trainer([1.0, 0.1], [0, 1])
+    straight.advance(7)
+    save_checkpoint(tmp_path / "state", straight.state(), {})
+    straight.advance(15)
+    saved = load_checkpoint(tmp_path / "state")
+    assert saved is not None
+    resumed.load_state(saved[0])
+    resumed.advance(15)
+    for name, value in straight.state().items():
+        assert torch.equal(value, resumed.state()[name]), name
+
+
+# Studies
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
+    np.save(tmp_path / "grey.npy", GREY)
+    kinds = [Data(tmp_path / "grey.npy", binarize=kind) for kind in (None, "static", "dynamic")]
+    return Study(kinds, MLP(1, 16, 2), betas=[1.0, 0.1], steps=30, batch_size=8, records=2, precision="float32")
+
+
+def test_a_study_keeps_grey_static_and_dynamic_images_apart(study: Study) -> None:
+    results = load_or_run(study, progress=False)
+    table = results.final[results.final["partition"] == "test"]
+    names = ["grey", "grey, static binarization", "grey, dynamic binarization"]
+    assert table["dataset"].drop_duplicates().tolist() == names
+    assert np.isfinite(table[["rate", "distortion"]]).all(axis=None)
+    # Equal initial weights, and different images from the first step on.
+    assert table["distortion"].nunique() == len(table)
+    originals = results.arrays["test_originals"]
+    assert set(np.unique(originals[1:]).tolist()) == {0, 255}
+    np.testing.assert_array_equal(originals[1], originals[2])
+    again = Results.load(results.directory)
+    assert again.study == study
+    assert again.table["dataset"].drop_duplicates().tolist() == names
+    labels = [data_label(table[table["dataset"] == name]) for name in names]
+    assert labels[1] == "grey, static binarization, default split, 30 training images"
+    assert len(set(labels)) == 3
+
+
+def test_binarization_is_part_of_the_digest_and_none_leaves_it_as_it_was() -> None:
+    assert published("capacity", "cpu").digest == "cbf3da02d64a"
+    kinds = [Study(Data("mnist", binarize=kind)) for kind in (None, "static", "dynamic")]
+    assert len({one.digest for one in kinds}) == 3
+    assert Study(Data("mnist")).digest == kinds[0].digest
+    assert all(Study.from_settings(one.settings) == one for one in kinds)

@@ -1,0 +1,334 @@
+"""The density of the aggregate posterior against brute force in float64, by both programs that sum it."""
+
+import inspect
+import math
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ratereg.evaluation import kernel
+from ratereg.evaluation.aggregate import aggregate_log_prob, component_log_prob
+
+
+def brute_table(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    z, mean, log_var = z.double(), mean.double(), log_var.double()
+    components = torch.distributions.Normal(mean, (log_var / 2).exp())
+    return torch.stack([components.log_prob(one).sum(-1) for one in z])
+
+
+def brute_force(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return brute_table(z, mean, log_var).logsumexp(1) - math.log(len(mean))
+
+
+def posteriors(
+    seed: int, components: int, latent: int, sigma: float, spread: float = 0.1
+) -> tuple[Tensor, Tensor, torch.Generator]:
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(components, latent, generator=generator)
+    return mean, 2 * math.log(sigma) + spread * torch.randn(components, latent, generator=generator), generator
+
+
+def drawn(mean: Tensor, log_var: Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
+    return mean.double() + (log_var.double() / 2).exp() * noise
+
+
+def assert_accurate(z: Tensor, mean: Tensor, log_var: Tensor) -> None:
+    value, truth = aggregate_log_prob(z, mean, log_var), brute_force(z, mean, log_var)
+    assert ((value - truth).abs() <= torch.where(truth.abs() > 1000, 1e-6 * truth.abs(), 1e-4)).all()
+
+
+def use(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATEREG_KERNEL", "1" if program == "kernel" else "0")
+    if program == "kernel" and not kernel.available():
+        pytest.skip("there is no C compiler here")
+    assert kernel.available() == (program == "kernel")
+
+
+@pytest.fixture(params=["kernel", "torch"])
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    use(request.param, monkeypatch)
+    return request.param
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize("sigma", [1.0, 0.1, 1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("latent", [1, 10, 64])
+def test_the_density_is_that_of_brute_force_near_the_components_and_far(sigma: float, latent: int) -> None:
+    mean, log_var, generator = posteriors(latent, 2500, latent, sigma)
+    assert_accurate(drawn(mean[:200], log_var[:200], generator), mean, log_var)
+    assert_accurate(3 * torch.randn(100, latent, generator=generator), mean, log_var)
+    assert_accurate(1e4 * torch.randn(20, latent, generator=generator), mean, log_var)
+
+
+@pytest.mark.usefixtures("program")
+def test_widths_may_differ_between_components_and_dimensions() -> None:
+    mean, _, generator = posteriors(3, 2500, 10, 1.0)
+    log_var = 2 * math.log(1e-4) * torch.rand(2500, 10, generator=generator)
+    assert_accurate(drawn(mean[:300], log_var[:300], generator), mean, log_var)
+    by_component = 2 * math.log(1e-4) * torch.rand(2500, 1, generator=generator).expand(2500, 10)
+    assert_accurate(drawn(mean[:300], by_component[:300], generator), mean, by_component)
+
+
+@pytest.mark.usefixtures("program")
+def test_the_density_is_accurate_far_from_the_origin() -> None:
+    mean = 1000 + torch.randn(50, 3, dtype=torch.float64)
+    assert_accurate(mean[:20] + 1e-3, mean, torch.full_like(mean, -14.0))
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize("log_sigma", [-12.0, -20.0, -28.0, -340.0])
+def test_components_almost_without_width_are_summed_right(log_sigma: float) -> None:
+    mean, _, generator = posteriors(2, 3000, 2, 1.0)
+    log_var = torch.where(torch.arange(3000)[:, None] % 3 == 0, 2 * log_sigma, -2.0).expand(3000, 2).contiguous()
+    assert_accurate(drawn(5 * mean[:300], log_var[:300], generator), 5 * mean, log_var)
+
+
+@pytest.mark.usefixtures("program")
+@given(seed=st.integers(0, 10**6), components=st.integers(1, 700), latent=st.integers(1, 9), log_sigma=st.floats(-9, 1))
+@settings(max_examples=25, deadline=None)
+def test_any_number_of_components_and_queries_is_summed(
+    seed: int, components: int, latent: int, log_sigma: float
+) -> None:
+    mean, log_var, generator = posteriors(seed, components, latent, math.exp(log_sigma), 1.0)
+    assert_accurate(drawn(mean, log_var, generator)[:37], mean, log_var)
+
+
+@given(seed=st.integers(0, 10**6), components=st.integers(2, 300), log_sigma=st.floats(-9.5, 1))
+@settings(max_examples=25, deadline=None)
+def test_no_term_of_the_information_exceeds_log_n(seed: int, components: int, log_sigma: float) -> None:
+    mean, log_var, generator = posteriors(seed, components, 5, math.exp(log_sigma), 0.5)
+    z = drawn(mean, log_var, generator)
+    standardized = (z - mean.double()) * (-log_var.double() / 2).exp()
+    own = -(standardized.square() + log_var.double() + math.log(2 * math.pi)).sum(1) / 2
+    # The expanded square of the program in torch rounds more.
+    slack = 1e-9 if kernel.available() else 1e-6
+    assert (own - aggregate_log_prob(z, mean, log_var)).max() <= math.log(components) + slack
+
+
+@pytest.mark.parametrize("sigma", [1.0, 1e-2, 1e-4])
+@pytest.mark.parametrize("left_out", [False, True])
+def test_both_programs_agree(sigma: float, left_out: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    mean, log_var, generator = posteriors(5, 3000, 8, sigma, 1.0)
+    z = drawn(mean[:500], log_var[:500], generator)
+    rows = torch.arange(500) if left_out else None
+    values = {}
+    for program in ("kernel", "torch"):
+        use(program, monkeypatch)
+        values[program] = aggregate_log_prob(z, mean, log_var, left_out=rows)
+    torch.testing.assert_close(values["kernel"], values["torch"], rtol=1e-9, atol=1e-6)
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize("sigma", [0.5, 1e-3])
+def test_a_component_left_out_is_not_in_the_mixture(sigma: float) -> None:
+    mean, _, generator = posteriors(7, 3000, 3, 1.0)
+    # Some components narrow, some wide, so that the program in torch sums them apart.
+    log_var = 2 * torch.where(torch.arange(3000)[:, None] % 2 == 0, math.log(sigma), -11.0).expand(3000, 3)
+    rows = torch.randint(3000, (150,), generator=generator)
+    rows[:3] = torch.tensor([0, 2999, 2048])
+    z = drawn(mean[rows], log_var[rows], generator)
+    table = brute_table(z, mean, log_var)
+    table[torch.arange(150), rows] = -math.inf
+    truth = table.logsumexp(1) - math.log(2999)
+    value = aggregate_log_prob(z, mean, log_var, left_out=rows)
+    assert ((value - truth).abs() <= torch.where(truth.abs() > 1000, 1e-6 * truth.abs(), 1e-4)).all()
+
+
+@pytest.mark.usefixtures("program")
+def test_of_two_components_one_left_out_leaves_the_other() -> None:
+    z, mean, log_var = torch.randn(5, 2), torch.randn(2, 2), torch.tensor([[0.0, 0.0], [-30.0, -30.0]])
+    other = component_log_prob(z, mean, log_var)
+    for row in (0, 1):
+        value = aggregate_log_prob(z, mean, log_var, left_out=torch.full((5,), row))
+        torch.testing.assert_close(value, other[:, 1 - row], rtol=1e-9, atol=1e-6)
+
+
+@pytest.mark.usefixtures("program")
+def test_one_component_is_that_component() -> None:
+    z, mean, log_var = torch.randn(5, 2), torch.randn(1, 2), torch.randn(1, 2)
+    torch.testing.assert_close(aggregate_log_prob(z, mean, log_var), brute_force(z, mean, log_var), atol=1e-6, rtol=0)
+
+
+@pytest.mark.usefixtures("program")
+def test_no_query_has_no_density() -> None:
+    mean = torch.randn(4, 9, 2)
+    assert aggregate_log_prob(mean[:, :0], mean, mean).shape == (4, 0)
+    assert aggregate_log_prob(mean[:0], mean[:0], mean[:0]).shape == (0, 9)
+    assert component_log_prob(mean[:, :0], mean, mean).shape == (4, 0, 9)
+
+
+@pytest.mark.usefixtures("program")
+def test_the_order_of_components_changes_only_rounding_and_that_of_queries_only_theirs() -> None:
+    mean, log_var, generator = posteriors(9, 1500, 4, 0.3, 1.0)
+    z = drawn(mean[:300], log_var[:300], generator)
+    value = aggregate_log_prob(z, mean, log_var)
+    order, queries = torch.randperm(1500, generator=generator), torch.randperm(300, generator=generator)
+    torch.testing.assert_close(aggregate_log_prob(z, mean[order], log_var[order]), value, rtol=0, atol=1e-6)
+    torch.testing.assert_close(aggregate_log_prob(z[queries], mean, log_var), value[queries], rtol=0, atol=1e-12)
+
+
+@pytest.mark.usefixtures("program")
+def test_leading_axes_are_mixtures_of_their_own() -> None:
+    z, mean, log_var = torch.randn(2, 3, 7, 4), torch.randn(2, 3, 9, 4), torch.randn(2, 3, 9, 4)
+    left_out = torch.arange(7)
+    together = aggregate_log_prob(z, mean, log_var, left_out=left_out)
+    assert together.shape == (2, 3, 7)
+    assert together.dtype == torch.float64
+    alone = aggregate_log_prob(z[1, 2], mean[1, 2], log_var[1, 2], left_out=left_out)
+    torch.testing.assert_close(together[1, 2], alone, rtol=0, atol=1e-12)
+    table = component_log_prob(z, mean, log_var)
+    torch.testing.assert_close(table[1, 2], component_log_prob(z[1, 2], mean[1, 2], log_var[1, 2]))
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_strides_and_types_do_not_matter(dtype: torch.dtype) -> None:
+    mean = torch.randn(6, 400).to(dtype).T
+    log_var, z = torch.randn(400, 1).to(dtype).expand(400, 6), torch.randn(90, 12, dtype=torch.float64)[::2, ::2]
+    left_out = torch.arange(90)[::2]
+    plain = [tensor.double().contiguous() for tensor in (z, mean, log_var)]
+    value = aggregate_log_prob(z, mean, log_var, left_out=left_out)
+    torch.testing.assert_close(value, aggregate_log_prob(*plain, left_out=left_out.clone()), rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize("sigma", [1.0, 1e-2, 1e-5])
+def test_the_table_is_that_of_brute_force(sigma: float) -> None:
+    mean, log_var, generator = posteriors(4, 2600, 5, sigma, 2.0)
+    z = drawn(mean[:40], log_var[:40], generator)
+    table, truth = component_log_prob(z, mean, log_var), brute_table(z, mean, log_var)
+    torch.testing.assert_close(table, truth, rtol=1e-9, atol=1e-5)
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    if not kernel.available():
+        pytest.skip("there is no C compiler here")
+    mean, log_var, generator = posteriors(6, 1000, 4, 0.3)
+    z = drawn(mean, log_var, generator)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = aggregate_log_prob(z, mean, log_var)
+        torch.set_num_threads(3)
+        assert torch.equal(aggregate_log_prob(z, mean, log_var), alone)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RATEREG_KERNEL", raising=False)
+    kernel._library.cache_clear()
+    yield tmp_path / "cache"
+    kernel._library.cache_clear()
+
+
+def compiler(path: Path, script: str) -> str:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo 1.0; case $1 in --version) exit 0;; *) exit 1;; esac", "missing"])
+def test_where_nothing_compiles_torch_sums(
+    script: str, empty_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler" if script == "missing" else compiler(tmp_path / "cc", script))
+    assert not kernel.available()
+    mean, log_var, generator = posteriors(1, 50, 3, 0.1)
+    assert_accurate(drawn(mean, log_var, generator), mean, log_var)
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(RuntimeError, match="could not be compiled"):
+        kernel.log_sum_of_densities(mean, mean, log_var)
+
+
+def test_where_the_cache_cannot_be_written_torch_sums(empty_cache: Path) -> None:
+    empty_cache.write_text("a file where a directory should be")
+    assert not kernel.available()
+    mean, log_var, generator = posteriors(1, 50, 3, 0.1)
+    assert_accurate(drawn(mean, log_var, generator), mean, log_var)
+
+
+def test_the_kernel_is_compiled_once_and_in_silence(empty_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    if not kernel.available():
+        pytest.skip("there is no C compiler here")
+    (library,) = (empty_cache / "kernels").iterdir()
+    first = library.stat().st_mtime_ns
+    kernel._library.cache_clear()
+    assert kernel.available()
+    assert [path.stat().st_mtime_ns for path in (empty_cache / "kernels").iterdir()] == [first]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_several_may_compile_at_the_same_time(empty_cache: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        libraries = list(pool.map(lambda _: kernel._library.__wrapped__(), range(3)))
+    if not any(libraries):
+        pytest.skip("there is no C compiler here")
+    assert all(libraries)
+    assert len(list((empty_cache / "kernels").iterdir())) == 1
+
+
+MEMORY = """
+import os, resource, torch
+from ratereg.evaluation import aggregate_log_prob
+mean = torch.randn(40000, 10)
+log_var = torch.full_like(mean, -2.0)
+for kernel in "10":
+    os.environ["RATEREG_KERNEL"] = kernel
+    aggregate_log_prob(mean[:8], mean[:8], log_var[:8])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    aggregate_log_prob(mean[:10000], mean, log_var)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is counted in other units here")
+def test_memory_does_not_grow_with_the_table() -> None:
+    run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    # In kB; the table would be 3.2 million.
+    assert all(int(line) < 100_000 for line in run.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("z", "mean", "log_var", "message"),
+    [
+        (torch.zeros(3, 2), torch.zeros(4, 3), torch.zeros(4, 3), "does not fit"),
+        (torch.zeros(3, 2), torch.zeros(4, 2), torch.zeros(5, 2), "shapes"),
+        (torch.zeros(3, 2), torch.zeros(0, 2), torch.zeros(0, 2), "at least one"),
+        (torch.full((3, 2), math.nan), torch.zeros(4, 2), torch.zeros(4, 2), "NaN"),
+        (torch.zeros(3, 2), torch.zeros(4, 2), torch.full((4, 2), -math.inf), "zero variance"),
+        (torch.zeros(3, 2), torch.zeros(4, 2), torch.full((4, 2), -800.0), "log_var is -800"),
+    ],
+)
+def test_bad_input_is_refused(z: Tensor, mean: Tensor, log_var: Tensor, message: str) -> None:
+    # Unwrapped, since the tests' own check of shapes comes first.
+    for function in (aggregate_log_prob, component_log_prob):
+        with pytest.raises(ValueError, match=message):
+            inspect.unwrap(function)(z, mean, log_var)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "components", "message"),
+    [
+        (torch.zeros(2, dtype=torch.int64), 4, "one row for each of 3"),
+        (torch.zeros(3, dtype=torch.int64), 1, "at least 2"),
+        (torch.tensor([0, 1, 4]), 4, "from 0 to 4"),
+        (torch.tensor([0, -1, 2]), 4, "from -1 to 2"),
+    ],
+)
+def test_what_cannot_be_left_out_is_refused(left_out: Tensor, components: int, message: str) -> None:
+    mean = torch.zeros(components, 2)
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(aggregate_log_prob)(torch.zeros(3, 2), mean, mean, left_out=left_out)

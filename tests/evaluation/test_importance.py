@@ -1,0 +1,202 @@
+"""The importance-weighted bound against closed forms, quadrature and enumeration."""
+
+import inspect
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
+
+from ratereg.evaluation.importance import importance_weighted_bound
+from ratereg.models import MLP, VAE, Bernoulli, Gaussian
+
+SCALE = 0.5
+
+
+def linear_gaussian(widths: list[float], latent: int = 2, pixels: int = 5) -> VAE:
+    """A linear decoder with orthogonal columns, whose posteriors are diagonal, and encoders as wide as a multiple of them."""
+    generator = torch.Generator().manual_seed(3)
+    vae = VAE(MLP(layers=0, latent_dim=latent), (1, 1, pixels), [0] * len(widths), Gaussian(SCALE)).double()
+    columns = torch.linalg.qr(torch.randn(pixels, latent, generator=generator).double()).Q * torch.linspace(
+        1, 2, latent
+    )
+    bias = torch.linspace(-1, 1, pixels).double()
+    variance = 1 / (1 + columns.square().sum(0) / SCALE**2)
+    gain = variance[:, None] * columns.T / SCALE**2
+    with torch.no_grad():
+        (decoder,), (encoder,) = vae.decoder.layers, vae.encoder.layers
+        decoder.weight.copy_(columns.T.expand_as(decoder.weight))
+        decoder.bias.copy_(bias.expand_as(decoder.bias))
+        encoder.weight.copy_(torch.cat([gain, torch.zeros_like(gain)]).T.expand_as(encoder.weight))
+        for member, width in enumerate(widths):
+            # A width of other than 1 also comes with a mean that is off.
+            shift = (width - 1) * variance.sqrt() / 2
+            encoder.bias[member, 0] = torch.cat([shift - gain @ bias, variance.log() + 2 * math.log(width)])
+    return vae
+
+
+def log_evidence(vae: VAE, x: Tensor) -> Tensor:
+    """log p(x) of a linear-Gaussian model, the same for all members."""
+    weight, bias = vae.decoder.layers[0].weight[0].detach(), vae.decoder.layers[0].bias[0, 0].detach()
+    covariance = weight.T @ weight + SCALE**2 * torch.eye(len(bias), dtype=torch.float64)
+    return MultivariateNormal(bias, covariance).log_prob(x)
+
+
+def elbo(vae: VAE, x: Tensor) -> Tensor:
+    """The ELBO of a linear-Gaussian model, per member and image."""
+    mean, log_var = (values.detach() for values in vae.encode(x.unsqueeze(0)))
+    fit = Normal(vae.decode(mean).detach(), SCALE).log_prob(x).sum(-1)
+    spread = (vae.decoder.layers[0].weight.detach().square().sum(-1)[:, None] * log_var.exp()).sum(-1) / 2 / SCALE**2
+    return fit - spread - kl_divergence(Normal(mean, (log_var / 2).exp()), Normal(0.0, 1.0)).sum(-1)
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(30, 5, generator=torch.Generator().manual_seed(8)).double()
+
+
+@pytest.mark.parametrize("samples", [1, 3, 20])
+def test_with_the_exact_posterior_the_bound_is_the_evidence_and_no_sample_is_lost(x: Tensor, samples: int) -> None:
+    vae = linear_gaussian([1.0])
+    bound = importance_weighted_bound(vae, x, samples)
+    torch.testing.assert_close(bound.per_image[0], log_evidence(vae, x))
+    torch.testing.assert_close(bound.effective_sample_size, torch.full((1, 30), float(samples)).double())
+    assert bound.bound_se < 1e-6
+    assert (bound.samples, bound.repeats, bound.quantity) == (samples, 2, "log-likelihood")
+
+
+def test_one_sample_gives_the_elbo(x: Tensor) -> None:
+    vae = linear_gaussian([0.5, 1.5])
+    bound = importance_weighted_bound(vae, x, 1, torch.Generator().manual_seed(0), repeats=400)
+    assert ((bound.bound - elbo(vae, x).mean(1)).abs() < 4 * bound.bound_se).all()
+    assert (bound.bound_se < 0.02).all()
+    torch.testing.assert_close(bound.effective_sample_size, torch.ones(2, 30).double())
+
+
+@given(seed=st.integers(0, 10**6), width=st.floats(0.4, 1.6), samples=st.integers(1, 5))
+@settings(max_examples=15, deadline=None)
+def test_the_bound_rises_with_the_samples_and_stays_below_the_evidence(seed: int, width: float, samples: int) -> None:
+    vae = linear_gaussian([width])
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(20, 5, generator=generator).double()
+    few, many = (importance_weighted_bound(vae, x, k, generator, repeats=8) for k in (samples, 8 * samples))
+    error = (few.bound_se.square() + many.bound_se.square()).sqrt()
+    assert (many.bound - few.bound > -5 * error - 1e-9).all()
+    for one in (few, many):
+        assert (one.bound < log_evidence(vae, x).mean() + 5 * one.bound_se + 1e-9).all()
+        assert (one.effective_sample_size >= 1 - 1e-9).all()
+        assert (one.effective_sample_size <= one.samples + 1e-9).all()
+
+
+def test_many_samples_reach_the_evidence_where_the_encoder_is_wide_enough(x: Tensor) -> None:
+    vae = linear_gaussian([1.5])
+    bound = importance_weighted_bound(vae, x, 3000, torch.Generator().manual_seed(1), chunk=100)
+    torch.testing.assert_close(bound.per_image[0], log_evidence(vae, x), rtol=0, atol=0.1)
+    assert (bound.bound[0] - log_evidence(vae, x).mean()).abs() < 4 * bound.bound_se + 1e-3
+
+
+def test_tiny_nonlinear_models_agree_with_quadrature() -> None:
+    vae = VAE(MLP(1, 16, 1), (1, 2, 3), seeds=[0, 1]).double()
+    with torch.no_grad():
+        for parameter in vae.decoder.parameters():
+            parameter.mul_(4)
+    x = torch.rand(7, 6, generator=torch.Generator().manual_seed(2)).double()
+    grid = torch.linspace(-12, 12, 20_001).double()
+    parameters = vae.decode(grid.view(1, -1, 1)).detach().unsqueeze(2).expand(-1, -1, 7, -1)
+    log_joint = Normal(0.0, 1.0).log_prob(grid)[:, None] - Bernoulli().distortion(parameters, x[None, None])
+    truth = (log_joint.logsumexp(1) + math.log(24 / 20_000)).detach()
+    bound = importance_weighted_bound(vae, x, 2000, torch.Generator().manual_seed(3), chunk=100)
+    torch.testing.assert_close(bound.per_image, truth, rtol=0, atol=0.05)
+    assert bound.quantity == "pseudo-evidence"
+
+
+def test_the_probabilities_of_all_binary_images_add_up_to_one() -> None:
+    vae = VAE(MLP(1, 8, 2), (1, 2, 3), seeds=[4]).double()
+    x = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6))).double()
+    bound = importance_weighted_bound(vae, x, 2000, torch.Generator().manual_seed(5), chunk=50)
+    assert bound.quantity == "log-likelihood"
+    assert abs(bound.per_image.exp().sum() - 1) < 0.01
+
+
+@pytest.mark.parametrize(("batch_size", "chunk"), [(1, 1), (7, 3), (30, 10), (100, 100)])
+def test_how_the_work_is_cut_changes_nothing_but_rounding(x: Tensor, batch_size: int, chunk: int) -> None:
+    vae = linear_gaussian([0.7, 1.3])
+    cut, whole = (
+        importance_weighted_bound(vae, x, 10, torch.Generator().manual_seed(1), batch_size=size, chunk=count)
+        for size, count in ((batch_size, chunk), (30, 10))
+    )
+    for name in ("per_image", "bound", "bound_se", "effective_sample_size"):
+        torch.testing.assert_close(getattr(cut, name), getattr(whole, name), rtol=1e-9, atol=1e-9)
+
+
+def test_members_share_the_noise_and_their_order_is_that_of_the_results(x: Tensor) -> None:
+    there, back, alone = (
+        importance_weighted_bound(linear_gaussian(widths), x, 6, torch.Generator().manual_seed(1))
+        for widths in ([0.5, 1.5], [1.5, 0.5], [1.5])
+    )
+    torch.testing.assert_close(there.per_image.flip(0), back.per_image)
+    torch.testing.assert_close(there.bound_se.flip(0), back.bound_se)
+    torch.testing.assert_close(there.per_image[1:], alone.per_image)
+
+
+def test_each_member_may_have_images_of_its_own(x: Tensor) -> None:
+    vae = linear_gaussian([0.5, 1.5])
+    both = importance_weighted_bound(vae, torch.stack([x, x.flip(0)]), 5, torch.Generator().manual_seed(1))
+    first = importance_weighted_bound(vae, x.unsqueeze(0), 5, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(both.per_image[0], first.per_image[0])
+    assert not torch.allclose(both.per_image[1], first.per_image[1])
+
+
+# Of a quarter of the images the spread between them dominates; of all of them only the noise counts.
+@pytest.mark.parametrize(("images", "samples"), [(100, 1), (100, 5), (25, 1)])
+def test_stated_intervals_cover_the_expectation(images: int, samples: int) -> None:
+    vae = linear_gaussian([0.6])
+    generator = torch.Generator().manual_seed(images + samples)
+    x = torch.randn(100, 5, generator=generator).double()
+    if samples == 1:
+        truth = elbo(vae, x).mean()
+    else:
+        truth = importance_weighted_bound(vae, x, samples, generator, repeats=400, chunk=5).bound[0]
+    covered = 0
+    for _ in range(200):
+        chosen = x[torch.randperm(100, generator=generator)[:images]]
+        bound = importance_weighted_bound(vae, chosen, samples, generator, population=100, chunk=5)
+        covered += abs(bound.bound[0] - truth) < 1.96 * bound.bound_se[0]
+    assert 0.9 <= covered / 200 <= 0.99
+
+
+def test_a_member_that_has_diverged_leaves_the_others_as_they_are(x: Tensor) -> None:
+    vae = linear_gaussian([0.5, 1.5])
+    with torch.no_grad():
+        vae.encoder.layers[0].bias[1] = math.nan
+    bound = importance_weighted_bound(vae, x, 6, torch.Generator().manual_seed(1))
+    alone = importance_weighted_bound(linear_gaussian([0.5]), x, 6, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(bound.bound[:1], alone.bound)
+    assert bound.bound[1].isnan()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"samples": 0}, "samples is 0; give at least 1"),
+        ({"repeats": 1}, "repeats is 1; give at least 2"),
+        ({"chunk": 0}, "chunk is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"population": 3}, "population is 3, and x has 4 images"),
+        ({"x": torch.full((4, 6), math.nan)}, "NaN"),
+        ({"x": torch.full((4, 6), 255.0)}, r"pixels from 255 to 255, and the likelihood is Bernoulli"),
+        ({"x": torch.zeros(4, 5)}, "x has 5 pixels an image, which the model does not encode"),
+        ({"x": torch.zeros(0, 6)}, r"x has shape \(0, 6\); give \(image, pixels\)"),
+        ({"x": torch.zeros(3, 4, 6)}, r"shape \(3, 4, 6\); .* for 1 or 2 members"),
+        ({"x": torch.zeros(6)}, r"shape \(6,\); give \(image, pixels\)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_is_refused(arguments: dict[str, object], message: str) -> None:
+    vae = VAE(MLP(1, 8, 2), (1, 2, 3), seeds=[0, 1])
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(importance_weighted_bound)(vae, **{"x": torch.zeros(4, 6), "samples": 3} | arguments)

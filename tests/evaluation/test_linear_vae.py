@@ -1,0 +1,361 @@
+"""The linear VAE against autograd, training and textbook formulas, and the estimators against the linear VAE."""
+
+import inspect
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ratereg.evaluation import decompose_rate, distortion, encode
+from ratereg.evaluation.linear_vae import LinearVAE
+from ratereg.evaluation.spiked import spiked_limit
+from ratereg.models import MLP, VAE, Gaussian, LatentVariableModel
+from ratereg.training import Trainer
+
+PARAMETERS = ("decoder_weight", "decoder_bias", "encoder_weight", "encoder_bias", "log_var")
+BETAS = (3.0, 1.0, 0.3, 0.05)
+SCALE = 0.3
+
+
+def population(seed: int, pixels: int = 7) -> tuple[Tensor, Tensor]:
+    """Return a mean and a covariance whose eigenvalues fall from 1 to far below SCALE squared."""
+    generator = torch.Generator().manual_seed(seed)
+    basis = torch.linalg.qr(torch.randn(pixels, pixels, generator=generator, dtype=torch.float64))[0]
+    eigenvalues = torch.logspace(0, -3, pixels, dtype=torch.float64)
+    return torch.randn(pixels, generator=generator, dtype=torch.float64), basis * eigenvalues @ basis.T
+
+
+def sample(moments: tuple[Tensor, Tensor], images: int, seed: int) -> Tensor:
+    noise = torch.randn(images, len(moments[0]), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return moments[0] + noise @ torch.linalg.cholesky(moments[1]).T
+
+
+def moments_of(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.mean(0), torch.cov(x.T, correction=0)
+
+
+def perturbed(model: LinearVAE, size: float, seed: int) -> LinearVAE:
+    """Return a model in no special place: nothing of it is diagonal, centred or matched."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {name: getattr(model, name) for name in PARAMETERS}
+    noise = {name: torch.randn(t.shape, generator=generator, dtype=torch.float64) for name, t in tensors.items()}
+    return replace(model, **{name: tensor + size * noise[name] for name, tensor in tensors.items()})
+
+
+def as_vae(model: LinearVAE, image_shape: tuple[int, int, int]) -> VAE:
+    """Return the package's network with the same weights, in float64."""
+    latent = model.log_var.shape[-1]
+    vae = VAE(MLP(0, latent_dim=latent), image_shape, seeds=[0] * model.members, likelihood=model.likelihood).double()
+    state = {
+        "encoder.layers.0.weight": torch.cat([model.encoder_weight.mT, torch.zeros_like(model.encoder_weight.mT)], -1),
+        "encoder.layers.0.bias": torch.cat([model.encoder_bias, model.log_var], -1)[:, None],
+        "decoder.layers.0.weight": model.decoder_weight.mT,
+        "decoder.layers.0.bias": model.decoder_bias[:, None],
+    }
+    vae.load_state_dict(state)
+    return vae
+
+
+@pytest.mark.parametrize("latent_dim", [1, 3, 7])
+def test_the_optimum_has_no_gradient_and_no_better_neighbour(latent_dim: int) -> None:
+    moments, betas = population(0), torch.tensor(BETAS, dtype=torch.float64)
+    model = LinearVAE.optimum(*moments, BETAS, latent_dim, SCALE)
+
+    def objective(model: LinearVAE) -> Tensor:
+        return model.distortion(*moments) + betas * model.rate(*moments)
+
+    tensors = {name: getattr(model, name).clone().requires_grad_() for name in PARAMETERS}
+    gradients = torch.autograd.grad(objective(replace(model, **tensors)).sum(), list(tensors.values()))
+    assert max(gradient.abs().max() for gradient in gradients) < 1e-9
+    for seed in range(20):
+        for size in (1e-4, 1e-2, 0.5):
+            assert (objective(perturbed(model, size, seed)) > objective(model)).all()
+
+
+def test_rate_and_distortion_along_the_path_are_reverse_water_filling() -> None:
+    moments = population(1)
+    eigenvalues = torch.linalg.eigvalsh(moments[1]).flip(0)
+    model = LinearVAE.optimum(*moments, BETAS, 3, SCALE)
+    for member, beta in enumerate(BETAS):
+        tau = beta * SCALE**2
+        active = eigenvalues[:3][eigenvalues[:3] > tau]
+        square = tau * len(active) + eigenvalues[len(active) :].sum()
+        constant = 7 * math.log(2 * math.pi * SCALE**2) / 2
+        torch.testing.assert_close(model.rate(*moments)[member], (active / tau).log().sum() / 2)
+        torch.testing.assert_close(model.distortion(*moments)[member], square / (2 * SCALE**2) + constant)
+
+
+def test_the_slope_of_the_path_is_minus_beta() -> None:
+    moments, beta, step = population(2), torch.tensor(BETAS, dtype=torch.float64), 1e-5
+    ends = [LinearVAE.optimum(*moments, (beta * factor).tolist(), 4, SCALE) for factor in (1 - step, 1 + step)]
+    rates, distortions = ([getattr(end, name)(*moments) for end in ends] for name in ("rate", "distortion"))
+    torch.testing.assert_close((distortions[1] - distortions[0]) / (rates[1] - rates[0]), -beta, rtol=1e-5, atol=0)
+
+
+def test_above_the_largest_eigenvalue_everything_collapses_onto_the_prior() -> None:
+    moments = population(3)
+    model = LinearVAE.optimum(*moments, [1.01 / SCALE**2], 3, SCALE)
+    assert model.rate(*moments).item() == 0
+    mean, log_var = model.encode(sample(moments, 5, 0)[None])
+    assert (mean == 0).all()
+    assert (log_var == 0).all()
+    assert (model.decode(torch.randn(1, 5, 3)) == moments[0]).all()
+
+
+def test_at_the_optimum_the_aggregate_posterior_is_the_prior_and_the_rate_all_information() -> None:
+    moments = population(4)
+    model = LinearVAE.optimum(*moments, BETAS, 3, SCALE)
+    assert model.marginal_kl(*moments).abs().max() < 1e-12
+    torch.testing.assert_close(model.mutual_information(moments[1]), model.rate(*moments))
+    other = population(5)
+    parts = model.mutual_information(other[1]) + model.marginal_kl(*other)
+    torch.testing.assert_close(parts, model.rate(*other))
+    assert (model.marginal_kl(*other) > 0.01).all()
+
+
+def test_at_beta_one_the_encoder_is_the_true_posterior_and_the_bound_is_tight() -> None:
+    moments = population(6)
+    model, x = LinearVAE.optimum(*moments, [1.0], 4, SCALE), sample(moments, 20, 1)
+    mean, covariance = model.posterior(x)
+    own_mean, own_log_var = model.encode(x[None])
+    torch.testing.assert_close(mean, own_mean)
+    torch.testing.assert_close(covariance, torch.diag_embed(own_log_var[:, 0].exp()))
+    bound = -model.distortion(*moments) - model.rate(*moments)
+    torch.testing.assert_close(model.expected_log_prob(*moments), bound)
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=15, deadline=None)
+def test_evidence_and_posterior_are_those_of_the_joint_gaussian(seed: int) -> None:
+    model = perturbed(LinearVAE.optimum(*population(seed), BETAS, 3, SCALE), 0.3, seed)
+    x = sample(population(seed + 1), 30, seed)
+    noise = SCALE**2 * torch.eye(7, dtype=torch.float64)
+    for member in range(model.members):
+        weight, bias = model.decoder_weight[member], model.decoder_bias[member]
+        marginal = torch.distributions.MultivariateNormal(bias, weight @ weight.T + noise)
+        torch.testing.assert_close(model.log_prob(x)[member], marginal.log_prob(x))
+        # Conditioning of the joint Gaussian of z and x, by the covariance of x.
+        gain = weight.T @ torch.linalg.inv(weight @ weight.T + noise)
+        torch.testing.assert_close(model.posterior(x)[0][member], (x - bias) @ gain.T)
+        torch.testing.assert_close(model.posterior(x)[1][member], torch.eye(3).double() - gain @ weight)
+    torch.testing.assert_close(model.log_prob(x.expand(4, -1, -1)), model.log_prob(x))
+    torch.testing.assert_close(model.expected_log_prob(*moments_of(x)), model.log_prob(x).mean(1))
+
+
+def test_evidence_is_bound_plus_divergence_to_the_true_posterior() -> None:
+    model = perturbed(LinearVAE.optimum(*population(8), BETAS, 3, SCALE), 0.1, 0)
+    x = sample(population(9), 1, 2)
+    moments = x[0], torch.zeros(7, 7).double()
+    gap = model.log_prob(x)[:, 0] + model.distortion(*moments) + model.rate(*moments)
+    mean, covariance = model.posterior(x)
+    own_mean, own_log_var = model.encode(x[None])
+    true = torch.distributions.MultivariateNormal(mean[:, 0], covariance)
+    own = torch.distributions.MultivariateNormal(own_mean[:, 0], torch.diag_embed(own_log_var[:, 0].exp()))
+    torch.testing.assert_close(gap, torch.distributions.kl_divergence(own, true))
+
+
+def test_the_tempered_posterior_is_the_optimal_encoder_of_another_beta() -> None:
+    moments = population(10)
+    x = sample(moments, 10, 3)
+    model = LinearVAE.optimum(*moments, [1.0], 2, SCALE)
+    # The same decoder, seen as the optimum of beta = 0.25 for images with a smaller covariance.
+    variances = (model.decoder_weight[0] ** 2).sum(0)
+    directions = model.decoder_weight[0] / variances.sqrt()
+    explained = directions * (variances + 0.25 * SCALE**2) @ directions.T
+    other = LinearVAE.optimum(moments[0], explained, [0.25], 2, SCALE)
+    mean, covariance = model.posterior(x, power=4.0)
+    own_mean, own_log_var = other.encode(x[None])
+    torch.testing.assert_close(mean.abs(), own_mean.abs())
+    torch.testing.assert_close(covariance.diagonal(dim1=1, dim2=2), own_log_var[:, 0].exp())
+
+
+@given(seed=st.integers(0, 10**6), latent_dim=st.integers(1, 4))
+@settings(max_examples=15, deadline=None)
+def test_the_test_distortion_of_every_direction_has_its_formula(seed: int, latent_dim: int) -> None:
+    train, test = (moments_of(sample(population(seed), 40, seed + k)) for k in (1, 2))
+    model = LinearVAE.optimum(*train, BETAS, latent_dim, SCALE)
+    eigenvalues, eigenvectors = torch.linalg.eigh(train[1])
+    seen, directions = eigenvalues.flip(0)[:latent_dim], eigenvectors.flip(1)[:, :latent_dim]
+    about = test[1] + torch.outer(test[0] - train[0], test[0] - train[0])
+    true = ((directions.T @ about) * directions.T).sum(1)
+    tau = torch.tensor(BETAS, dtype=torch.float64)[:, None] * SCALE**2
+    tau_or_off = torch.minimum(tau, seen)
+    square = tau_or_off + (true / seen**2 - 1 / seen) * tau_or_off**2
+    whole = square.sum(1) + about.trace() - true.sum()
+    expected = (whole / SCALE**2 + 7 * math.log(2 * math.pi * SCALE**2)) / 2
+    torch.testing.assert_close(model.distortion(*test), expected)
+    rate = ((seen - tau_or_off) * true / seen**2 + tau_or_off / seen - 1 + (seen / tau_or_off).log()).sum(1) / 2
+    torch.testing.assert_close(model.rate(*test), rate)
+    # The smallest betas are the best for the test distortion, whatever the two covariances are.
+    smaller = LinearVAE.optimum(*train, [1e-6], latent_dim, SCALE)
+    assert (smaller.distortion(*test) < model.distortion(*test)).all()
+
+
+def test_training_arrives_at_the_closed_form() -> None:
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(4, 4, generator=generator))[0]
+    x = 0.4 + torch.randn(64, 4, generator=generator) * torch.tensor([0.2, 0.1, 0.05, 0.05]) @ basis.T
+    pixels = (255 * x).round().clamp(0, 255).to(torch.uint8)
+    moments, betas, scale = moments_of(pixels.double() / 255), [2.0, 0.5], 0.1
+    optimum = LinearVAE.optimum(*moments, betas, 2, scale)
+    vae = VAE(MLP(0, latent_dim=2), (1, 2, 2), seeds=[0, 0], likelihood=Gaussian(scale))
+    rows = torch.arange(64)
+    # Starting Adam anew leaves the plateau on which one latent is off, where its moments hold the steps short.
+    for learning_rate, steps in ((3e-2, 500), (3e-2, 500), (3e-3, 300)):
+        trainer = Trainer(vae, pixels, rows, betas=betas, seeds=[0, 0], batch_size=64, learning_rate=learning_rate)
+        trainer.advance(steps)
+    encodings = encode(vae, pixels, rows)
+    trained, error = distortion(vae, pixels, rows, encodings, generator, population=64, draws=512)
+    torch.testing.assert_close(encodings.rate.mean(1), optimum.rate(*moments), rtol=0, atol=0.05)
+    assert ((trained - optimum.distortion(*moments)).abs() < 0.06 + 4 * error).all()
+    excess = trained + torch.tensor(betas) * encodings.rate.mean(1)
+    excess = excess - optimum.distortion(*moments) - torch.tensor(betas) * optimum.rate(*moments)
+    assert ((excess > -4 * error) & (excess < 0.03 + 4 * error)).all()
+
+
+# Every estimator against the closed form
+
+
+def test_it_is_a_model_for_the_estimators() -> None:
+    model = LinearVAE.optimum(*population(0), BETAS, 3, SCALE)
+    assert isinstance(model, LatentVariableModel)
+    assert model.members == 4
+    assert model.encode(torch.zeros(1, 5, 7))[0].shape == (4, 5, 3)
+    assert model.decode(torch.zeros(4, 5, 3)).shape == (4, 5, 7)
+
+
+def quantized(images: int, seed: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return images as bytes, and their own moments."""
+    x = sample((torch.full((9,), 0.5).double(), 0.01 * population(seed, 9)[1] + 0.001 * torch.eye(9)), images, seed)
+    pixels = (255 * x).round().clamp(0, 255).to(torch.uint8)
+    return pixels, moments_of(pixels.double() / 255)
+
+
+def test_the_measured_rate_is_the_closed_form() -> None:
+    pixels, moments = quantized(50, 3)
+    model = perturbed(LinearVAE.optimum(*moments, BETAS, 3, 0.05), 0.1, 1)
+    encodings = encode(as_vae(model, (1, 3, 3)), pixels, torch.arange(50))
+    torch.testing.assert_close(encodings.rate.mean(1), model.rate(*moments), rtol=1e-6, atol=1e-6)
+
+
+def test_intervals_of_the_measured_distortion_cover_the_closed_form() -> None:
+    pixels, moments = quantized(50, 4)
+    model = LinearVAE.optimum(*moments, BETAS, 3, 0.05)
+    vae, rows, truth = as_vae(model, (1, 3, 3)), torch.arange(50), model.distortion(*moments)
+    encodings, generator = encode(vae, pixels, rows), torch.Generator().manual_seed(0)
+    repeated = [distortion(vae, pixels, rows, encodings, generator, population=50, draws=4) for _ in range(200)]
+    covered = torch.stack([(value - truth).abs() < 1.96 * error for value, error in repeated]).double().mean(0)
+    assert ((covered >= 0.9) & (covered <= 0.99)).all()
+
+
+def test_the_rates_parts_are_those_of_a_gaussian() -> None:
+    moments = population(11)
+    model = perturbed(LinearVAE.optimum(*moments, [3.0, 1.0], 2, SCALE), 0.1, 2)
+    images = 3000
+    x = sample(population(12), images, 4)
+    own = moments_of(x)
+    information, marginal_kl = model.mutual_information(own[1]), model.marginal_kl(*own)
+    parts = decompose_rate(*model.encode(x[None]), torch.Generator().manual_seed(0), draws=4)
+    torch.testing.assert_close(parts.rate, model.rate(*own))
+    # The mixture of N components falls short of the Gaussian by about (exp(2 I) - 1) / 2N, for I far below log N.
+    assert (information < math.log(images) / 3).all()
+    short = ((2 * information).exp() - 1) / (2 * images)
+    assert (short < 0.02).all()
+    assert ((parts.mutual_information - information).abs() < short + 4 * parts.mutual_information_se).all()
+    assert ((parts.marginal_kl - marginal_kl).abs() < short + 4 * parts.marginal_kl_se).all()
+    assert (parts.mutual_information_se < 0.01).all()
+
+
+# The limit of many images and pixels
+
+
+def test_the_limit_is_near_what_drawn_training_sets_teach() -> None:
+    pixels, images, noise = 400, 200, 0.5
+    spikes = noise * torch.tensor([20.0, 6.0, 1.7], dtype=torch.float64)
+    sample_limit, population_limit = spiked_limit(spikes, noise, pixels=pixels, images=images, latent_dim=3)
+    variances = torch.full((pixels,), noise, dtype=torch.float64)
+    variances[:3] = spikes
+    generator = torch.Generator().manual_seed(0)
+    seen, true, left = [], [], []
+    for _ in range(10):
+        x = torch.randn(images, pixels, generator=generator, dtype=torch.float64) * variances.sqrt()
+        mean, covariance = moments_of(x)
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
+        about = (eigenvectors**2 * variances[:, None]).sum(0) + (eigenvectors.T @ mean) ** 2
+        seen.append(eigenvalues.flip(0)[:3])
+        true.append(about.flip(0)[:3])
+        left.append(torch.stack([eigenvalues[:-3].sum(), about[:-3].sum()]))
+    torch.testing.assert_close(torch.stack(seen).mean(0), sample_limit[:3], rtol=0.1, atol=0)
+    torch.testing.assert_close(torch.stack(true).mean(0), population_limit[:3], rtol=0.1, atol=0)
+    rest = torch.stack([sample_limit[3:].sum(), population_limit[3:].sum()])
+    torch.testing.assert_close(torch.stack(left).mean(0), rest, rtol=0.02, atol=0)
+
+
+def test_with_ever_more_images_the_limit_is_the_population() -> None:
+    spikes = torch.tensor([4.0, 9.0], dtype=torch.float64)
+    truth = torch.ones(50, dtype=torch.float64)
+    truth[:2] = torch.tensor([9.0, 4.0])
+    for limit in spiked_limit(spikes, 1.0, pixels=50, images=10**9, latent_dim=2):
+        torch.testing.assert_close(limit, truth, rtol=1e-3, atol=0)
+
+
+def test_at_the_threshold_nothing_is_learned_and_nothing_jumps() -> None:
+    gamma = 0.25
+    for spike in (1 + math.sqrt(gamma) - 1e-9, 1 + math.sqrt(gamma) + 1e-9):
+        limits = spiked_limit(torch.tensor([spike]).double(), 1.0, pixels=1000, images=4000, latent_dim=1)
+        assert abs(limits[0][0] - 2.25) < 1e-6
+        assert abs(limits[1][0] - 1) < 1e-6
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"covariance": torch.ones(3, 3).triu()}, "not symmetric"),
+        ({"covariance": -torch.eye(3)}, "below zero"),
+        ({"covariance": torch.full((3, 3), math.nan)}, "NaN"),
+        ({"covariance": torch.eye(4)}, "has shape"),
+        ({"betas": []}, "betas"),
+        ({"betas": [1.0, 0.0]}, "betas"),
+        ({"betas": [math.nan]}, "betas"),
+        ({"latent_dim": 4}, "latent_dim is 4"),
+        ({"latent_dim": 0}, "latent_dim is 0"),
+        ({"scale": 0.0}, "scale"),
+    ],
+)
+def test_an_optimum_that_does_not_exist_is_refused(changes: dict[str, object], message: str) -> None:
+    arguments = {"mean": torch.zeros(3), "covariance": torch.eye(3), "betas": [1.0], "latent_dim": 2, "scale": 1.0}
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(LinearVAE.optimum.__func__)(LinearVAE, **(arguments | changes))
+
+
+def test_moments_that_do_not_fit_and_powers_below_zero_are_refused() -> None:
+    model = LinearVAE.optimum(torch.zeros(3), torch.eye(3), [0.5], 2, 1.0)
+    with pytest.raises(ValueError, match="not symmetric"):
+        model.distortion(torch.zeros(3), torch.ones(3, 3).triu())
+    with pytest.raises(ValueError, match="power is 0"):
+        model.posterior(torch.zeros(1, 3), power=0.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spikes": torch.tensor([0.5])}, "greater than noise"),
+        ({"spikes": torch.tensor([math.nan])}, "greater than noise"),
+        ({"noise": 0.0}, "noise is 0"),
+        ({"images": 0}, "images 0"),
+        ({"latent_dim": 10}, "latent_dim is 10"),
+        ({"spikes": 2 * torch.ones(10)}, "10 spikes"),
+        ({"images": 1}, "images is 1"),
+    ],
+)
+def test_a_limit_that_does_not_exist_is_refused(changes: dict[str, object], message: str) -> None:
+    arguments = {"spikes": torch.tensor([3.0]), "noise": 1.0, "pixels": 10, "images": 20, "latent_dim": 2}
+    with pytest.raises(ValueError, match=message):
+        spiked_limit(**(arguments | changes))  # type: ignore[arg-type]

@@ -1,0 +1,220 @@
+"""The optimum of an infinitely flexible decoder, against brute force in float64, limits and perturbation."""
+
+import inspect
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from ratereg.evaluation import Encodings, encode
+from ratereg.evaluation.memorization import memorization, optimal_decoder
+from ratereg.models import MLP, VAE, Bernoulli, Gaussian
+
+TRAIN, TEST = torch.tensor([7, 3, 11, 0, 9, 14, 2, 5]), torch.tensor([1, 4, 6, 8, 10])
+
+
+@pytest.fixture
+def vae() -> VAE:
+    return VAE(MLP(1, 16, 2), (1, 3, 3), seeds=[0, 1]).double()
+
+
+@pytest.fixture
+def pixels() -> Tensor:
+    return torch.randint(0, 256, (15, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def brute_force(z: Tensor, mean: Tensor, log_var: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return x*(z) and the perplexity of its weights, one query and one component at a time."""
+    averages, perplexities = [], []
+    for query in z:
+        density = torch.distributions.Normal(mean, (log_var / 2).exp()).log_prob(query).sum(-1)
+        weights = (density - density.max()).exp()
+        weights = weights / weights.sum()
+        averages.append((weights[:, None] * x).sum(0))
+        perplexities.append((-(torch.special.xlogy(weights, weights)).sum()).exp())
+    return torch.stack(averages), torch.stack(perplexities)
+
+
+def narrowed(encodings: Encodings, log_var: float) -> Encodings:
+    return replace(encodings, log_var=torch.full_like(encodings.log_var, log_var))
+
+
+@pytest.mark.parametrize("log_var", [-30.0, -8.0, -2.0, 2.0])
+@pytest.mark.parametrize("block_size", [1, 3, 8, 100])
+def test_the_optimal_decoder_agrees_with_brute_force(pixels: Tensor, log_var: float, block_size: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    mean, z = torch.randn(8, 2, generator=generator).double(), torch.randn(20, 2, generator=generator).double()
+    widths = log_var + torch.randn(8, 2, generator=generator).double() / 10
+    average, perplexity = optimal_decoder(z, mean, widths, pixels, TRAIN, block_size=block_size)
+    expected = brute_force(z, mean, widths, pixels[TRAIN].double() / 255)
+    torch.testing.assert_close((average, perplexity), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_perplexity_lies_between_one_and_all(pixels: Tensor) -> None:
+    z, mean = torch.randn(50, 2), torch.randn(8, 2)
+    for log_var in (-12.0, -3.0, 0.0, 4.0):
+        _, perplexity = optimal_decoder(z, mean, torch.full_like(mean, log_var), pixels, TRAIN)
+        assert perplexity.dtype == torch.float64
+        assert (perplexity >= 1 - 1e-12).all()
+        assert (perplexity <= 8 + 1e-12).all()
+
+
+def test_collapsed_posteriors_average_over_all_images(pixels: Tensor) -> None:
+    average, perplexity = optimal_decoder(torch.randn(4, 2), torch.zeros(8, 2), torch.zeros(8, 2), pixels, TRAIN)
+    torch.testing.assert_close(perplexity, torch.full((4,), 8.0).double())
+    torch.testing.assert_close(average, (pixels[TRAIN].float() / 255).mean(0).expand(4, -1))
+
+
+def test_narrow_posteriors_far_apart_return_the_one_image(pixels: Tensor) -> None:
+    mean = torch.arange(8.0)[:, None].expand(8, 2).contiguous()
+    average, perplexity = optimal_decoder(mean + 0.3, mean, torch.full_like(mean, -14), pixels, TRAIN, block_size=3)
+    torch.testing.assert_close(perplexity, torch.ones(8).double())
+    torch.testing.assert_close(average, pixels[TRAIN].float() / 255)
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)])
+def test_the_optimum_minimizes_the_expected_distortion_of_a_table_of_outputs(
+    pixels: Tensor, likelihood: Bernoulli | Gaussian
+) -> None:
+    # A decoder without limits is a table: one free output per point of a grid in z, shared by all images.
+    mean, log_var = torch.linspace(-1.5, 1.5, 8).double()[:, None], torch.full((8, 1), -1.5).double()
+    grid = torch.linspace(-3, 3, 13).double()[:, None]
+    x = pixels[TRAIN].double() / 255
+    density = torch.distributions.Normal(mean[:, 0], (log_var[:, 0] / 2).exp()).log_prob(grid).exp()
+
+    def expected_distortion(parameters: Tensor) -> Tensor:
+        return (density * likelihood.distortion(parameters[:, None].expand(-1, 8, -1), x)).sum() / 8
+
+    average, _ = optimal_decoder(grid, mean, log_var, pixels, TRAIN)
+    optimum = (average.logit() if isinstance(likelihood, Bernoulli) else average).requires_grad_()
+    least = expected_distortion(optimum)
+    (gradient,) = torch.autograd.grad(least, optimum)
+    assert gradient.abs().max() < 1e-12
+    generator = torch.Generator().manual_seed(2)
+    for scale in (1e-2, 1.0):
+        step = scale * torch.randn(optimum.shape, generator=generator)
+        assert expected_distortion(optimum + step) > least
+
+
+def test_all_that_is_returned_agrees_with_brute_force(vae: VAE, pixels: Tensor) -> None:
+    train, test = (narrowed(encode(vae, pixels, rows), -5.0) for rows in (TRAIN, TEST))
+    result = memorization(vae, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(3))
+    noise = torch.randn(5, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    z = test.mean + (test.log_var / 2).exp() * noise
+    outputs, x = vae.likelihood.mean(vae.decode(z)).double(), pixels.double() / 255
+    for member in range(2):
+        optimum, perplexity = brute_force(z[member], train.mean[member], train.log_var[member], x[TRAIN])
+        torch.testing.assert_close(result.perplexity[member], perplexity)
+        distances = (outputs[member][:, None] - x[TRAIN]).square().sum(-1).sqrt()
+        torch.testing.assert_close(result.output_to_nearest[member], distances.min(1).values)
+        assert torch.equal(result.nearest[member], TRAIN[distances.argmin(1)])
+        to_image, to_optimum = ((outputs[member] - other).square().sum(-1).sqrt() for other in (x[TEST], optimum))
+        torch.testing.assert_close(result.output_to_image[member], to_image)
+        torch.testing.assert_close(result.output_to_optimum[member], to_optimum)
+        torch.testing.assert_close(result.optimum_to_image[member], (optimum - x[TEST]).square().sum(-1).sqrt())
+
+
+def test_a_decoder_that_is_the_optimum_is_at_no_distance_from_it(vae: VAE, pixels: Tensor) -> None:
+    train, test = (encode(vae, pixels, rows) for rows in (TRAIN, TEST))
+
+    def decode(z: Tensor) -> Tensor:
+        return optimal_decoder(z, train.mean, train.log_var, pixels, TRAIN)[0].logit()
+
+    vae.decode = decode  # type: ignore[method-assign]
+    result = memorization(vae, pixels, TRAIN, TEST, train, test)
+    assert result.output_to_optimum.max() < 1e-12
+    torch.testing.assert_close(result.output_to_image, result.optimum_to_image)
+    assert result.output_to_nearest.min() > 0.1
+
+
+def test_an_output_that_is_a_training_image_is_at_no_distance_from_it(vae: VAE, pixels: Tensor) -> None:
+    vae.likelihood = Gaussian()
+    vae.decode = lambda z: (pixels[TRAIN[:5]].double() / 255).expand(2, -1, -1)  # type: ignore[method-assign]
+    train, test = (encode(vae, pixels, rows) for rows in (TRAIN, TEST))
+    result = memorization(vae, pixels, TRAIN, TEST, train, test)
+    assert result.output_to_nearest.max() < 1e-12
+    assert torch.equal(result.nearest, TRAIN[:5].expand(2, -1))
+
+
+@pytest.mark.parametrize(("batch_size", "block_size"), [(1, 8), (2, 3), (5, 1)])
+def test_sizes_of_batches_change_nothing_but_rounding(
+    vae: VAE, pixels: Tensor, batch_size: int, block_size: int
+) -> None:
+    train, test = (encode(vae, pixels, rows) for rows in (TRAIN, TEST))
+    whole = memorization(vae, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(4))
+    sizes = {"batch_size": batch_size, "block_size": block_size}
+    parts = memorization(vae, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(4), **sizes)
+    torch.testing.assert_close(vars(parts), vars(whole), rtol=1e-9, atol=1e-9)
+
+
+def test_permuting_the_training_images_changes_nothing_but_rounding(vae: VAE, pixels: Tensor) -> None:
+    test, shuffled = encode(vae, pixels, TEST), TRAIN.flip(0)
+    results = [
+        memorization(vae, pixels, rows, TEST, encode(vae, pixels, rows), test, torch.Generator().manual_seed(5))
+        for rows in (TRAIN, shuffled)
+    ]
+    torch.testing.assert_close(vars(results[1]), vars(results[0]), rtol=1e-9, atol=1e-9)
+
+
+def test_a_member_is_measured_as_it_would_be_alone(vae: VAE, pixels: Tensor) -> None:
+    train, test = (encode(vae, pixels, rows) for rows in (TRAIN, TEST))
+    together = memorization(vae, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(6))
+    alone = VAE(MLP(1, 16, 2), (1, 3, 3), seeds=[1]).double()
+    train, test = (encode(alone, pixels, rows) for rows in (TRAIN, TEST))
+    result = memorization(alone, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(6))
+    for name, value in vars(together).items():
+        torch.testing.assert_close(value[1], vars(result)[name][0])
+
+
+def test_a_model_of_single_precision_gives_the_same_to_its_rounding(vae: VAE, pixels: Tensor) -> None:
+    results = []
+    for model in (vae, VAE(vae.network, vae.image_shape, seeds=[0, 1])):
+        assert model is vae or model.dtype == torch.float32
+        train, test = (narrowed(encode(model, pixels, rows), -3.0) for rows in (TRAIN, TEST))
+        results.append(memorization(model, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(7)))
+        assert results[-1].perplexity.dtype == results[-1].output_to_nearest.dtype == torch.float64
+    torch.testing.assert_close(vars(results[1]), vars(results[0]), rtol=1e-4, atol=1e-4)
+
+
+def test_leading_axes_change_nothing(pixels: Tensor) -> None:
+    z, mean, log_var = torch.randn(2, 3, 4, 2), torch.randn(2, 3, 8, 2), torch.randn(2, 3, 8, 2)
+    average, perplexity = optimal_decoder(z, mean, log_var, pixels, TRAIN)
+    assert average.shape == (2, 3, 4, 9)
+    alone = optimal_decoder(z[1, 2], mean[1, 2], log_var[1, 2], pixels, TRAIN)
+    torch.testing.assert_close((average[1, 2], perplexity[1, 2]), alone)
+
+
+@pytest.mark.parametrize(
+    ("z", "mean", "log_var", "rows", "message"),
+    [
+        (torch.zeros(3, 2), torch.zeros(8, 3), torch.zeros(8, 3), TRAIN, "does not fit"),
+        (torch.zeros(3, 2), torch.zeros(8, 2), torch.zeros(7, 2), TRAIN, "shapes"),
+        (torch.zeros(3, 2), torch.zeros(8, 2), torch.zeros(8, 2), TEST, "rows has 5 entries for 8 posteriors"),
+        (torch.zeros(3, 2), torch.zeros(0, 2), torch.zeros(0, 2), TRAIN[:0], "at least one"),
+        (torch.full((3, 2), math.nan), torch.zeros(8, 2), torch.zeros(8, 2), TRAIN, "z holds NaN"),
+        (torch.zeros(3, 2), torch.zeros(8, 2), torch.full((8, 2), -math.inf), TRAIN, "zero variance"),
+    ],
+)
+def test_bad_input_of_the_optimal_decoder_is_refused(
+    pixels: Tensor, z: Tensor, mean: Tensor, log_var: Tensor, rows: Tensor, message: str
+) -> None:
+    # Unwrapped, since the tests' own check of shapes comes first.
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(optimal_decoder)(z, mean, log_var, pixels, rows)
+
+
+def test_images_that_are_missing_or_not_those_of_the_encodings_are_refused(vae: VAE, pixels: Tensor) -> None:
+    train, test, none = (encode(vae, pixels, rows) for rows in (TRAIN, TEST, TEST[:0]))
+    measure = inspect.unwrap(memorization)
+    with pytest.raises(ValueError, match="test is empty"):
+        measure(vae, pixels, TRAIN, TEST[:0], train, none)
+    with pytest.raises(ValueError, match="train is empty"):
+        measure(vae, pixels, TEST[:0], TEST, none, test)
+    with pytest.raises(ValueError, match="train_encodings has shape"):
+        measure(vae, pixels, TRAIN, TEST, test, test)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        measure(vae, pixels, TRAIN, TEST, train, test, batch_size=0)
+    with pytest.raises(ValueError, match="block_size is 0"):
+        measure(vae, pixels, TRAIN, TEST, train, test, block_size=0)
