@@ -37,3 +37,12 @@ def test_the_estimators_example_runs() -> None:
     parts = names["parts"]
     assert isinstance(parts, ratereg.evaluation.RateDecomposition)
     assert abs(parts.rate - parts.mutual_information - parts.marginal_kl) < 1e-9
+
+
+def test_the_example_of_a_model_of_ones_own_runs() -> None:
+    names: dict[str, object] = {}
+    exec("import torch\n" + EXAMPLES[2], names)
+    bound = names["bound"]
+    assert isinstance(bound, ratereg.evaluation.ImportanceWeightedBound)
+    assert bound.quantity == "log-likelihood"
+    assert bound.bound < 0

@@ -18,7 +18,7 @@ SCALE = 0.5
 
 
 def linear_gaussian(widths: list[float], latent: int = 2, pixels: int = 5) -> VAE:
-    """A linear decoder with orthogonal columns, whose posteriors are diagonal, and encoders as wide as a multiple of them."""
+    """A linear decoder whose posteriors are diagonal, and encoders of several times their width."""
     generator = torch.Generator().manual_seed(3)
     vae = VAE(MLP(layers=0, latent_dim=latent), (1, 1, pixels), [0] * len(widths), Gaussian(SCALE)).double()
     columns = torch.linalg.qr(torch.randn(pixels, latent, generator=generator).double()).Q * torch.linspace(

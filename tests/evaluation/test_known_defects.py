@@ -66,7 +66,7 @@ def test_every_image_is_measured_and_weighs_alike_whatever_the_batches(uneven: T
 
 
 def hostile(folder: Path) -> Study:
-    """A study whose test images have nothing in common with the training images: training makes them worse."""
+    """A study whose test images have little in common with the training images: training makes them worse."""
     generator = np.random.default_rng(0)
     left = np.zeros((40, 6, 6))
     left[:, :, :3] = generator.random((40, 1, 1))
@@ -128,8 +128,8 @@ def test_each_partition_is_measured_on_its_own_images_with_the_last_steps_model(
     for partition, rows in (("train", images.train), ("test", images.test)):
         found: pd.DataFrame = results.final[results.final["partition"] == partition].set_index("member")
         rate, mean_distortion = by_hand(vae, images.pixels[rows])
-        np.testing.assert_allclose(found["rate"], rate, rtol=1e-3)
-        error = (found["distortion"] - mean_distortion).abs()
+        np.testing.assert_allclose(found["rate"], rate.numpy(), rtol=1e-3)
+        error = (found["distortion"] - mean_distortion.numpy()).abs()
         assert (error < 5 * found["distortion_se"] + 1e-3 * found["distortion"]).all()
         assert (found["images"] == len(rows)).all()
         assert (found["step"] == results.study.steps).all()
@@ -166,7 +166,7 @@ def test_a_better_model_has_a_higher_evidence_and_bound_and_a_lower_distortion(
         # The second member expects the mean image, the first one its negative.
         good = (x.mean(0).clamp(0.05, 0.95)).logit() if isinstance(likelihood, Bernoulli) else x.mean(0)
         for member, centre in ((0, -good), (1, good)):
-            vae.decoder.layers[-1].weight[member] = 0.1
+            vae.decoder.layers[-1].weight[member] = 0.02
             vae.decoder.layers[-1].bias[member, 0] = centre
     bound = importance_weighted_bound(vae, x, 20, torch.Generator().manual_seed(0))
     evidence = evidence_by_quadrature(vae, x).per_image.mean(1)
@@ -218,5 +218,5 @@ def test_the_rate_that_is_reported_does_not_depend_on_beta(measured: tuple[Resul
     elbo = importance_weighted_bound(vae, x, 1, torch.Generator().manual_seed(2), repeats=300)
     for member in range(2):
         total = final.loc[member, "distortion"] + final.loc[member, "rate"]
-        error = 5 * np.hypot(final.loc[member, "distortion_se"], elbo.bound_se[member]) + 2e-3 * total
-        assert abs(total + elbo.bound[member]) < error
+        error = 5 * np.hypot(final.loc[member, "distortion_se"], float(elbo.bound_se[member])) + 2e-3 * total
+        assert abs(total + float(elbo.bound[member])) < error

@@ -116,20 +116,37 @@ def test_stratified_estimates_the_density_itself_without_bias(batch: int) -> Non
     torch.testing.assert_close(torch.stack(values).mean(), exact[0])
 
 
+def table_of(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """Return log q(z_i|x_j) as (..., i, j)."""
+    posteriors = torch.distributions.Normal(mean.unsqueeze(-3), (log_var / 2).exp().unsqueeze(-3))
+    return posteriors.log_prob(z.unsqueeze(-2)).sum(-1)
+
+
+@given(seed=st.integers(0, 10**6), batch=st.integers(2, 20), more=st.integers(0, 100))
+@settings(max_examples=20, deadline=None)
+def test_an_estimate_is_the_log_of_the_weighted_sum_of_densities(seed: int, batch: int, more: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    mean, log_var, z = (torch.randn(batch, 3, generator=generator).double() for _ in range(3))
+    densities = table_of(z, mean, log_var).exp()
+    for method in METHODS:
+        expected = (minibatch_weights(batch, batch + more, method) * densities).sum(1).log()
+        torch.testing.assert_close(minibatch_log_prob(z, mean, log_var, batch + more, method), expected)
+
+
 def expected_information(method: MinibatchMethod, sigma: float, batch: int) -> tuple[float, float]:
     """Return the expectation over all batches of a small data set, and the exact value, on the same many samples."""
     generator = torch.Generator().manual_seed(4)
-    images, draws = 6, 400
+    images, draws = 6, 2000
     mean = torch.linspace(-1.5, 1.5, images).double()[:, None].expand(draws, images, 1)
-    log_var = torch.full_like(mean, 2 * math.log(sigma))
     z = mean + sigma * torch.randn(draws, images, 1, generator=generator)
-    own = own_log_prob(z, mean, log_var)
-    exact = (own - aggregate_log_prob(z, mean, log_var)).mean().item()
+    table = table_of(z, mean, torch.full_like(mean, 2 * math.log(sigma)))
+    own = table.diagonal(dim1=-2, dim2=-1)
+    exact = (own - table.logsumexp(-1) + math.log(images)).mean().item()
+    log_weights = minibatch_weights(batch, images, method).log()
     estimates = []
-    for rows in itertools.permutations(range(images), batch):
-        here = list(rows)
-        estimate = minibatch_log_prob(z[:, here], mean[:, here], log_var[:, here], images, method)
-        estimates.append((own[:, here] - estimate).mean().item())
+    for rows in map(list, itertools.permutations(range(images), batch)):
+        estimate = (table[:, rows][..., rows] + log_weights).logsumexp(-1)
+        estimates.append((own[:, rows] - estimate).mean().item())
     return sum(estimates) / len(estimates), exact
 
 

@@ -16,7 +16,7 @@ from ratereg.models.single import SingleModel
 
 
 def closed_form(vae: VAE, x: Tensor, scale: float) -> Tensor:
-    """log p(x) of a linear-Gaussian model per member and image, from the posterior, which keeps narrow noise accurate."""
+    """log p(x) per member and image, from the posterior, which is accurate for narrow noise too."""
     weight, bias = (p.detach() for p in (vae.decoder.layers[0].weight, vae.decoder.layers[0].bias))
     precision = torch.eye(weight.shape[1]).double() + weight @ weight.mT / scale**2
     residual = x - bias

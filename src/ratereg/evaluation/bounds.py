@@ -120,7 +120,7 @@ def marginal_bound(
     Raises:
         ValueError: shapes do not agree, a size is impossible, `draws` is below 2, or a value is NaN or infinite.
 
-    Source: Barber and Agakov (2003); Poole et al. (2019), eq. 1.
+    Source: Barber and Agakov (2003); Poole et al. (2019), the variational upper bound.
     """
     check_posteriors(mean, log_var)
     chosen = checked_sizes("marginal_bound", sizes, mean.shape[-2], least=2)

@@ -75,7 +75,9 @@ def fit_factors(
         log_var: like `mean`.
         factors: of these images, scaled to the unit cube, where they must be uniform and independent.
         seed: of weights, batches and latents.
-        steps, width, batch_size: of training the network, which has two hidden layers.
+        steps: of training the network.
+        width: of its two hidden layers.
+        batch_size: images a step.
 
     Raises:
         ValueError: shapes do not agree, there are fewer than 20 images, a factor is outside of [0, 1], or a value is
@@ -156,7 +158,7 @@ def factor_bound(
         ValueError: shapes do not agree, a size is impossible, a factor is outside of [0, 1], `draws` is below 2, or a
             value is NaN or infinite.
 
-    Source: Barber and Agakov (2003), eq. 3.
+    Source: Barber and Agakov (2003).
     """
     _check("factor_bound", mean, log_var, factors)
     if tuple(mean.shape[:-2]) != regression.lead:

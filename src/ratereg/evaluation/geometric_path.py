@@ -112,7 +112,7 @@ class GeometricPath:
 
 
 def path_from_posterior(
-    model: LatentVariableModel, x: Float[Tensor, "*#member image pixels"], widen: float | Sequence[float], decodes: int
+    model: LatentVariableModel, x: Float[Tensor, "..."], widen: float | Sequence[float], decodes: int
 ) -> GeometricPath:
     """Return the path from the encoder's posterior, its variance times `widen` and at most 1, the prior's.
 
@@ -123,7 +123,7 @@ def path_from_posterior(
     factors = torch.tensor([widen] * model.members if isinstance(widen, int | float) else list(widen)).double()
     if len(factors) != model.members:
         raise ValueError(f"widen has {len(factors)} entries for {model.members} members; give one number, or one each.")
-    if not (factors.isfinite() & (factors > 0)).all():
+    if not (factors > 0).all():
         raise ValueError(f"widen is {widen!r}; give positive numbers, 1 for the encoder's own variance.")
     x = _checked_images(model, x)
     mean, log_var = _encode(model, x, decodes)
@@ -131,9 +131,7 @@ def path_from_posterior(
     return GeometricPath(model, x, mean, variance.sqrt(), decodes)
 
 
-def path_from_prior(
-    model: LatentVariableModel, x: Float[Tensor, "*#member image pixels"], decodes: int
-) -> GeometricPath:
+def path_from_prior(model: LatentVariableModel, x: Float[Tensor, "..."], decodes: int) -> GeometricPath:
     """Return the path from the prior, a standard Gaussian: f_t = p(z) exp(-t D(x, z)).
 
     Raises:
@@ -158,7 +156,7 @@ def _checked_images(model: LatentVariableModel, x: Tensor) -> Float[Tensor, "#me
         x = x.unsqueeze(0)
     if x.ndim != 3 or x.shape[0] not in (1, model.members):
         raise ValueError(
-            f"x has shape {tuple(x.shape)}; give (image, pixels), or (member, image, pixels) for {model.members} members."
+            f"x has shape {tuple(x.shape)} for {model.members} members; give (image, pixels), or one set per member."
         )
     if x.shape[1] == 0:
         raise ValueError("x has no image; give at least one.")

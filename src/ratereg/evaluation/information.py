@@ -158,7 +158,10 @@ def decompose_rate_under(
         log_var: like `mean`.
         reference_mean: of q(z|x_n) for all images of the reference, with the same leading axes and latents.
         reference_log_var: like `reference_mean`.
-        generator, queries, draws, prior: as in `decompose_rate`.
+        generator: as in `decompose_rate`, like the following.
+        queries: rows of the images to draw z for.
+        draws: samples of z per queried image, at least 2.
+        prior: p(z).
 
     Raises:
         ValueError: as in `decompose_rate`, for the reference too.

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float64, Shaped
@@ -93,7 +93,7 @@ class Journal:
             save_checkpoint(self._path, self._tensors, {"settings": self._settings, "steps": self._steps})
             self._saved = time.monotonic()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -68,7 +68,7 @@ def population_information(
     Raises:
         ValueError: shapes do not agree, a size is impossible, `draws` is below 1, or a value is NaN or infinite.
 
-    Source: Poole et al. (2019), eqs. 12 and 13, with the encoder as the critic.
+    Source: Poole et al. (2019), the bounds for a known conditional density, and its leave-one-out form.
     """
     check_posteriors(mean, log_var)
     images = mean.shape[-2]

@@ -3,6 +3,17 @@
 from ratereg.models.likelihoods import Bernoulli, Gaussian, Likelihood
 from ratereg.models.networks import MLP
 from ratereg.models.priors import Prior, StandardGaussian
+from ratereg.models.single import SingleModel
 from ratereg.models.vae import VAE, LatentVariableModel
 
-__all__ = ["MLP", "VAE", "Bernoulli", "Gaussian", "LatentVariableModel", "Likelihood", "Prior", "StandardGaussian"]
+__all__ = [
+    "MLP",
+    "VAE",
+    "Bernoulli",
+    "Gaussian",
+    "LatentVariableModel",
+    "Likelihood",
+    "Prior",
+    "SingleModel",
+    "StandardGaussian",
+]

@@ -1,0 +1,283 @@
+import inspect
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from linear_gaussian import linear_gaussian
+from torch import Tensor
+
+from ratereg.evaluation import journal
+from ratereg.evaluation.annealing import AnnealedEvidence, annealed_importance_sampling
+from ratereg.evaluation.importance_weights import leave_one_out, log_mean_exp, mean_and_error
+from ratereg.evaluation.schedules import sigmoid_schedule
+from ratereg.models import MLP, VAE
+
+
+def bernoulli_model(latent: int, members: int = 2) -> VAE:
+    """A small decoder, bent enough for posteriors far from Gaussian."""
+    vae = VAE(MLP(1, 8, latent), (1, 3, 4), seeds=list(range(members))).double()
+    with torch.no_grad():
+        for parameter in vae.decoder.parameters():
+            parameter.mul_(4)
+    return vae
+
+
+def quadrature(vae: VAE, x: Tensor, latent: int, points: int) -> Tensor:
+    """log of the integral of p(z) exp(-D(x, z)) on a dense grid: member x image."""
+    axis = torch.linspace(-7, 7, points, dtype=torch.float64)
+    z = torch.cartesian_prod(*[axis] * latent).reshape(-1, latent)
+    with torch.no_grad():
+        logits = vae.decode(z[None])
+    log_prior = -(z.square() + math.log(2 * math.pi)).sum(-1) / 2
+    log_pixels = x @ logits.mT - torch.nn.functional.softplus(logits).sum(-1)[:, None]
+    return (log_pixels + log_prior).logsumexp(-1) + latent * math.log(14 / (points - 1))
+
+
+def soft(images: int, pixels: int = 12, seed: int = 0) -> Tensor:
+    return torch.rand(images, pixels, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def equal(a: AnnealedEvidence, b: AnnealedEvidence) -> bool:
+    return all(torch.equal(value, getattr(b, name)) for name, value in vars(a).items() if isinstance(value, Tensor))
+
+
+def test_the_log_likelihood_of_a_linear_gaussian_model_is_met() -> None:
+    linear = linear_gaussian(members=3)
+    x = 1.5 * torch.randn(20, 6, generator=torch.Generator().manual_seed(1)).double()
+    result = annealed_importance_sampling(linear.vae, x, chains=16, temperatures=40, widen=2.0)
+    truth = linear.log_z(x)
+    assert result.quantity == "log-likelihood"
+    assert ((result.estimate - result.bias - truth.mean(1)).abs() < 4 * result.estimate_se).all()
+    assert (result.estimate_se < 0.1).all()
+    assert (result.effective_sample_size > 4).all()
+    assert ((result.acceptance > 0.6) & (result.acceptance < 0.9)).all()
+    torch.testing.assert_close(result.estimate, result.per_image.mean(1))
+
+
+def test_where_the_encoder_is_narrow_importance_sampling_fails_and_annealing_from_the_widened_encoder_holds() -> None:
+    linear = linear_gaussian(members=1, latent=8, pixels=12, width=0.01)
+    x = 3 * torch.randn(8, 12, generator=torch.Generator().manual_seed(1)).double()
+    truth, chains, temperatures = linear.log_z(x), 16, 100
+    result = annealed_importance_sampling(linear.vae, x, chains=chains, temperatures=temperatures, widen=100.0)
+    assert ((result.estimate - result.bias - truth.mean(1)).abs() < 4 * result.estimate_se).all()
+    assert (result.estimate_se < 0.2).all()
+    with torch.no_grad():
+        mean, log_var = linear.vae.encode(x[None])
+    q = torch.distributions.Normal(mean, (log_var / 2).exp())
+    torch.manual_seed(0)
+    z = q.sample((chains * temperatures * 3,))[:, 0]
+    with torch.no_grad():
+        log_joint = -linear.vae.likelihood.distortion(linear.vae.decode(z.flatten(0, 1)[None]).view(*z.shape[:2], 12), x)
+    log_joint += linear.vae.prior.log_prob(z)
+    importance = log_mean_exp((log_joint - q.log_prob(z[:, None])[:, 0].sum(-1)).T)
+    assert importance.mean() < truth.mean() - 3
+
+
+@pytest.mark.parametrize(("latent", "points"), [(1, 2001), (2, 301)])
+@pytest.mark.parametrize("binary", [True, False])
+def test_bent_bernoulli_models_agree_with_quadrature_and_soft_pixels_give_the_pseudo_evidence(
+    latent: int, points: int, binary: bool
+) -> None:
+    vae, x = bernoulli_model(latent), soft(10)
+    x = x.round() if binary else x
+    result = annealed_importance_sampling(vae, x, chains=32, temperatures=50, widen=1e6)
+    assert result.quantity == ("log-likelihood" if binary else "pseudo-evidence")
+    truth = quadrature(vae, x, latent, points).mean(1)
+    assert ((result.estimate - result.bias - truth).abs() < 4 * result.estimate_se).all()
+    assert (result.estimate_se < 0.05).all()
+
+
+def test_weights_are_unbiased_even_from_few_temperatures() -> None:
+    vae, x = bernoulli_model(1, members=1), soft(1)
+    copies = x.expand(3000, -1)
+    result = annealed_importance_sampling(vae, copies, chains=2, temperatures=4, widen=1e6)
+    ratio = (result.log_weights - quadrature(vae, x, 1, 2001)[..., None]).exp()[0].mean(-1)
+    error = ratio.std() / math.sqrt(len(ratio))
+    assert (ratio.mean() - 1).abs() < 4 * error
+    assert error < 0.03
+    # The log of so coarse an estimate is a bound, not the thing itself.
+    assert result.estimate < quadrature(vae, x, 1, 2001).mean() - 4 * result.estimate_se
+
+
+def test_intervals_of_95_percent_cover_the_truth_in_90_to_99_percent_of_repetitions() -> None:
+    linear, repetitions, images = linear_gaussian(members=1, latent=2), 300, 4
+    x = torch.randn(images, 6, generator=torch.Generator().manual_seed(1)).double()
+    result = annealed_importance_sampling(linear.vae, x.repeat(repetitions, 1), chains=8, temperatures=40, widen=2.0)
+    log_weights = result.log_weights.view(repetitions, images, 8)
+    estimate, error, _ = mean_and_error(log_mean_exp(log_weights), log_mean_exp(leave_one_out(log_weights)), images)
+    covered = ((estimate - linear.log_z(x).mean()).abs() < 1.96 * error).double().mean()
+    assert 0.90 <= covered <= 0.99
+
+
+def test_the_error_of_a_subset_of_images_covers_the_mean_over_all() -> None:
+    linear, repetitions, images, population = linear_gaussian(members=1, latent=2), 300, 30, 60
+    x = torch.randn(population, 6, generator=torch.Generator().manual_seed(1)).double()
+    result = annealed_importance_sampling(linear.vae, x, chains=8, temperatures=40, widen=2.0)
+    generator, truth = torch.Generator().manual_seed(2), linear.log_z(x).mean()
+    rows = torch.stack([torch.randperm(population, generator=generator)[:images] for _ in range(repetitions)])
+    log_weights = result.log_weights[0][rows]
+    left_out = log_mean_exp(leave_one_out(log_weights))
+    estimate, error, _ = mean_and_error(log_mean_exp(log_weights), left_out, population)
+    assert 0.90 <= ((estimate - truth).abs() < 1.96 * error).double().mean() <= 0.99
+    part = annealed_importance_sampling(
+        linear.vae, x[:images], chains=8, temperatures=40, widen=2.0, population=population
+    )
+    torch.testing.assert_close(part.estimate_se, error.mean()[None], rtol=0.5, atol=0)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_another_result() -> None:
+    vae, x = bernoulli_model(2), soft(3)
+    first, again, other = (
+        annealed_importance_sampling(vae, x, chains=3, temperatures=10, seed=seed) for seed in (5, 5, 6)
+    )
+    assert equal(first, again)
+    assert not torch.equal(first.log_weights, other.log_weights)
+
+
+def test_permuting_members_permutes_results_and_members_share_their_noise() -> None:
+    vae, x = bernoulli_model(2, members=3), soft(3)
+    swapped, order = bernoulli_model(2, members=3), [2, 0, 1]
+    with torch.no_grad():
+        for ours, theirs in zip(swapped.parameters(), vae.parameters(), strict=True):
+            ours.copy_(theirs[order])
+    own = x.expand(3, -1, -1) * torch.tensor([1.0, 0.5, 0.2]).double()[:, None, None]
+    result = annealed_importance_sampling(vae, own, chains=3, temperatures=10, widen=[1.0, 10.0, 100.0])
+    permuted = annealed_importance_sampling(swapped, own[order], chains=3, temperatures=10, widen=[100.0, 1.0, 10.0])
+    torch.testing.assert_close(permuted.log_weights, result.log_weights[order], rtol=1e-10, atol=1e-10)
+    twins = VAE(MLP(1, 8, 2), (1, 3, 4), seeds=[7, 7]).double()
+    alike = annealed_importance_sampling(twins, x, chains=3, temperatures=10).log_weights
+    torch.testing.assert_close(alike[0], alike[1], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("decodes", [1, 14, 10_000])
+def test_blocks_of_images_and_images_that_follow_change_nothing_but_rounding(decodes: int) -> None:
+    vae, x = bernoulli_model(2), soft(5)
+    whole = annealed_importance_sampling(vae, x, chains=3, temperatures=10)
+    cut = annealed_importance_sampling(vae, x, chains=3, temperatures=10, decodes=decodes)
+    torch.testing.assert_close(cut.log_weights, whole.log_weights, rtol=1e-10, atol=1e-10)
+    fewer = annealed_importance_sampling(vae, x[:2], chains=3, temperatures=10, decodes=decodes)
+    torch.testing.assert_close(fewer.log_weights, whole.log_weights[:, :2], rtol=1e-10, atol=1e-10)
+
+
+def test_a_computation_that_was_killed_goes_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vae, x, checkpoint = bernoulli_model(2), soft(3), tmp_path / "state.safetensors"
+    uninterrupted = annealed_importance_sampling(vae, x, chains=3, temperatures=12)
+    save = journal.save_checkpoint
+
+    def killed_after(saves: int) -> None:
+        made = 0
+
+        def save_or_die(*arguments: object) -> None:
+            nonlocal made
+            if made == saves:
+                raise KeyboardInterrupt
+            made += 1
+            save(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(journal, "save_checkpoint", save_or_die)
+
+    def run() -> AnnealedEvidence:
+        return annealed_importance_sampling(
+            vae, x, chains=3, temperatures=12, checkpoint=checkpoint, checkpoint_seconds=0.0
+        )
+
+    # Five steps into the tuning, then into the estimate, then to its end.
+    for saves in (5, 11):
+        killed_after(saves)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    killed_after(8)
+    assert equal(run(), uninterrupted)
+    killed_after(0)
+    assert equal(run(), uninterrupted)
+
+
+def test_a_checkpoint_of_another_computation_is_refused_and_names_what_differs(tmp_path: Path) -> None:
+    vae, x, checkpoint = bernoulli_model(2), soft(3), tmp_path / "state.safetensors"
+    annealed_importance_sampling(vae, x, chains=3, temperatures=4, checkpoint=checkpoint)
+    for what, changed in {"temperatures": {"temperatures": 5}, "seed": {"seed": 1}, "widen": {"widen": 3.0}}.items():
+        with pytest.raises(ValueError, match=f"{what} differs"):
+            annealed_importance_sampling(
+                vae, x, **{"chains": 3, "temperatures": 4, "checkpoint": checkpoint} | changed
+            )
+    with pytest.raises(ValueError, match="x differs"):
+        annealed_importance_sampling(vae, x / 2, chains=3, temperatures=4, checkpoint=checkpoint)
+    with torch.no_grad():
+        vae.decoder.layers[0].bias.add_(0.1)
+    with pytest.raises(ValueError, match="model differs"):
+        annealed_importance_sampling(vae, x, chains=3, temperatures=4, checkpoint=checkpoint)
+
+
+def test_no_gradient_of_a_parameter_is_left_behind_and_float32_models_agree_with_float64() -> None:
+    vae, x = bernoulli_model(2), soft(3)
+    exact = annealed_importance_sampling(vae, x, chains=3, temperatures=10)
+    single = annealed_importance_sampling(vae.float(), x.float(), chains=3, temperatures=10)
+    assert all(parameter.grad is None for parameter in vae.parameters())
+    assert single.log_weights.dtype == torch.float64
+    torch.testing.assert_close(single.estimate, exact.estimate, rtol=0, atol=1e-2)
+
+
+def test_a_member_that_diverged_is_nan_and_leaves_the_others_alone() -> None:
+    vae, x = bernoulli_model(2), soft(3)
+    healthy = annealed_importance_sampling(vae, x, chains=3, temperatures=5)
+    with torch.no_grad():
+        vae.decoder.layers[0].weight[1] = math.nan
+    result = annealed_importance_sampling(vae, x, chains=3, temperatures=5)
+    assert result.estimate[1].isnan()
+    assert torch.equal(result.log_weights[0], healthy.log_weights[0])
+
+
+def test_the_sigmoid_schedule_rises_symmetrically_and_is_densest_at_its_ends() -> None:
+    schedule = torch.tensor(sigmoid_schedule(100), dtype=torch.float64)
+    assert schedule[0] == 0
+    assert schedule[-1] == 1
+    steps = schedule.diff()
+    assert (steps > 0).all()
+    torch.testing.assert_close(steps, steps.flip(0), rtol=1e-9, atol=0)
+    assert steps[50] / steps[0] > 10
+
+
+def test_a_progress_bar_counts_both_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    annealed_importance_sampling(bernoulli_model(1), soft(1), chains=2, temperatures=5, progress=True)
+    assert "10/10" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"chains": 1}, "chains is 1"),
+        ({"leapfrog": 0}, "leapfrog is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"temperatures": 0}, "temperatures is 0"),
+        ({"temperatures": [0.0, 0.5, 0.5, 1.0]}, "temperatures has 4 entries"),
+        ({"temperatures": [0.0, 0.5]}, "temperatures has 2 entries"),
+        ({"temperatures": []}, "temperatures has 0 entries"),
+        ({"widen": 0.0}, "widen is 0.0"),
+        ({"widen": [1.0, math.nan]}, "widen is"),
+        ({"widen": [1.0]}, "widen has 1 entries for 2 members"),
+        ({"population": 2}, "population is 2, but x has 3 images"),
+        ({"decodes": 0}, "decodes is 0"),
+        ({"checkpoint_seconds": -1.0}, "checkpoint_seconds is -1.0"),
+    ],
+)
+def test_mistaken_settings_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        annealed_importance_sampling(bernoulli_model(1), soft(3), **settings)  # type: ignore[arg-type]
+
+
+def test_mistaken_images_are_named() -> None:
+    vae, x = bernoulli_model(1), soft(3)
+    for wrong, message in [
+        (x.index_fill(1, torch.tensor([2]), math.nan), "x holds NaN"),
+        (x[:, :5], "x has 5 pixels"),
+        (x[:0], "x has no image"),
+        (x.expand(3, -1, -1), "x has shape"),
+        (x[0], "x has shape"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            inspect.unwrap(annealed_importance_sampling)(vae, wrong, chains=2, temperatures=2)
+    with pytest.raises(ValueError, match="population is 9 for 1 image"):
+        annealed_importance_sampling(vae, x[:1], population=9)

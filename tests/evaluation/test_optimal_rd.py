@@ -1,0 +1,110 @@
+import math
+
+import pytest
+import torch
+from linear_gaussian import linear_gaussian
+
+from ratereg.evaluation.annealing import annealed_importance_sampling
+from ratereg.evaluation.optimal_rd import optimal_rate_distortion
+from ratereg.evaluation.schedules import geometric_schedule
+from ratereg.models import MLP, VAE
+
+BETAS = [0.2, 5.0, 1.0, 0.5]
+
+
+def test_the_curve_of_a_linear_gaussian_decoder_is_met() -> None:
+    linear = linear_gaussian()
+    x = 1.5 * torch.randn(12, 6, generator=torch.Generator().manual_seed(1)).double()
+    curve = optimal_rate_distortion(linear.vae, x, betas=BETAS, chains=16, temperatures=150)
+    assert curve.betas.tolist() == [5.0, 1.0, 0.5, 0.2]
+    for point, beta in enumerate(curve.betas.tolist()):
+        rate, distortion = linear.rate_and_distortion(x, 1 / beta)
+        assert ((curve.rate[:, point] - rate.mean(1)).abs() < 4 * curve.rate_se[:, point]).all()
+        assert ((curve.distortion[:, point] - distortion.mean(1)).abs() < 4 * curve.distortion_se[:, point]).all()
+    assert (curve.rate_se < 0.4).all()
+    assert ((curve.effective_sample_size >= 1) & (curve.effective_sample_size <= 16)).all()
+
+
+def test_a_bent_decoder_agrees_with_quadrature_beyond_the_posterior() -> None:
+    vae = VAE(MLP(1, 8, 1), (1, 3, 4), seeds=[0, 1]).double()
+    with torch.no_grad():
+        for parameter in vae.decoder.parameters():
+            parameter.mul_(4)
+    x = torch.rand(6, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    curve = optimal_rate_distortion(vae, x, betas=BETAS, chains=16, temperatures=80)
+    z = torch.linspace(-7, 7, 4001, dtype=torch.float64)
+    with torch.no_grad():
+        logits = vae.decode(z[None, :, None])
+    distortion = torch.nn.functional.softplus(logits).sum(-1)[:, None] - x @ logits.mT
+    log_prior = -(z.square() + math.log(2 * math.pi)) / 2
+    for point, beta in enumerate(curve.betas.tolist()):
+        log_density = log_prior - distortion / beta
+        weight = log_density.softmax(-1)
+        mean = (weight * distortion).sum(-1)
+        rate = -(log_density.logsumexp(-1) + math.log(14 / 4000)) - mean / beta
+        assert ((curve.rate[:, point] - rate.mean(1)).abs() < 4 * curve.rate_se[:, point]).all()
+        assert ((curve.distortion[:, point] - mean.mean(1)).abs() < 4 * curve.distortion_se[:, point]).all()
+
+
+def test_rate_rises_and_distortion_falls_as_beta_falls_and_the_slope_is_minus_beta() -> None:
+    linear = linear_gaussian(members=1)
+    x = 1.5 * torch.randn(10, 6, generator=torch.Generator().manual_seed(1)).double()
+    betas = [2.0, 1.9, 0.6, 0.57]
+    curve = optimal_rate_distortion(linear.vae, x, betas=betas, chains=32, temperatures=120)
+    rate, distortion = curve.rate[0].diff(), curve.distortion[0].diff()
+    assert (rate > 0).all()
+    assert (distortion < 0).all()
+    for near, beta in ((0, 1.95), (2, 0.585)):
+        assert float(-distortion[near] / rate[near]) == pytest.approx(beta, rel=0.15)
+
+
+def test_at_beta_1_rate_and_distortion_sum_to_the_evidence() -> None:
+    linear = linear_gaussian()
+    x = torch.randn(8, 6, generator=torch.Generator().manual_seed(1)).double()
+    curve = optimal_rate_distortion(linear.vae, x, betas=[1.0], chains=16, temperatures=80)
+    evidence = annealed_importance_sampling(linear.vae, x, chains=16, temperatures=60)
+    error = 4 * (curve.rate_se[:, 0] + curve.distortion_se[:, 0] + evidence.estimate_se)
+    assert ((curve.rate + curve.distortion)[:, 0] + evidence.estimate < error).all()
+    assert ((curve.rate + curve.distortion)[:, 0] + evidence.estimate > -error).all()
+
+
+def test_a_short_way_is_covered_to_its_end() -> None:
+    linear = linear_gaussian(members=1, latent=1)
+    x = 0.5 * torch.randn(3, 6, generator=torch.Generator().manual_seed(1)).double()
+    curve = optimal_rate_distortion(linear.vae, x, betas=[0.5, 2.0], chains=16, temperatures=60)
+    assert curve.reliable.all()
+    assert curve.covered == [(0.5, 2.0)]
+
+
+def test_points_that_too_few_temperatures_lead_to_are_called_unreliable() -> None:
+    linear = linear_gaussian(scale=0.02)
+    x = 3 * torch.randn(8, 6, generator=torch.Generator().manual_seed(1)).double()
+    curve = optimal_rate_distortion(linear.vae, x, betas=[1e6, 0.01], chains=16, temperatures=20)
+    assert curve.reliable[:, 0].all()
+    assert not curve.reliable[:, 1].any()
+    assert curve.covered == [(1e6, 1e6), (1e6, 1e6)]
+
+
+def test_the_curve_does_not_depend_on_the_encoder() -> None:
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(1)).double()
+    wide, narrow = (
+        optimal_rate_distortion(linear_gaussian(width=width).vae, x, betas=[1.0], chains=4, temperatures=10)
+        for width in (1.0, 0.001)
+    )
+    assert torch.equal(wide.rate, narrow.rate)
+
+
+def test_the_geometric_schedule_rises_from_0_to_its_end() -> None:
+    schedule = torch.tensor(geometric_schedule(100, 10.0), dtype=torch.float64)
+    assert len(schedule) == 101
+    assert schedule[0] == 0
+    assert schedule[-1] == 10
+    assert (schedule.diff() > 0).all()
+    ratios = (schedule[1:] + 0.01) / (schedule[:-1] + 0.01)
+    torch.testing.assert_close(ratios, torch.full_like(ratios, 1001 ** (1 / 100)))
+
+
+@pytest.mark.parametrize("betas", [[], [0.0], [1.0, -1.0], [math.nan]])
+def test_mistaken_betas_are_named(betas: list[float]) -> None:
+    with pytest.raises(ValueError, match="betas is"):
+        optimal_rate_distortion(linear_gaussian().vae, torch.zeros(2, 6).double(), betas=betas)
