@@ -53,7 +53,7 @@ class LinearGaussian:
 def linear_gaussian(
     members: int = 2, latent: int = 3, pixels: int = 6, scale: float = 0.5, width: float = 1.0, seed: int = 0
 ) -> LinearGaussian:
-    """Build the model; the encoder has the exact posterior's mean and `width` times its mean variance in each latent."""
+    """Build the model; the encoder has the exact posterior's mean, and `width` times its variance in each latent."""
     generator = torch.Generator().manual_seed(seed)
     model = VAE(MLP(0, 1, latent), (1, 1, pixels), seeds=[0] * members, likelihood=Gaussian(scale)).double()
     weight = torch.randn(members, latent, pixels, generator=generator, dtype=torch.float64)

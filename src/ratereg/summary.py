@@ -92,16 +92,19 @@ def data_label(rows: pd.DataFrame, *, short: bool = False) -> str:
     """Return words for what the first row's member learned from, such as "checkerboard, 81,920 training images"."""
     row = rows.iloc[0]
     # Other sources may bring a split of their own, which is their default.
-    halves = "random halves" if row["dataset"] == "tetrominoes" else "default split"
+    source, _, binarization = str(row["dataset"]).partition(", ")
+    halves = "random halves" if source == "tetrominoes" else "default split"
     names = {"default": halves, "cv": "random subset", "cd": "central block"}
     split = names.get(str(row["split"]), str(row["split"]))
-    source = "" if row["dataset"] == "tetrominoes" else f"{row['dataset']}, "
-    return f"{source}{split}, {int(row['n_train']):,}{'' if short else ' training images'}"
+    named = "".join(f"{part}, " for part in (source, binarization) if part not in ("", "tetrominoes"))
+    return f"{named}{split}, {int(row['n_train']):,}{'' if short else ' training images'}"
 
 
 def network_label(rows: pd.DataFrame) -> str:
     """Return words for the first row's network, such as "3 hidden layers"; width and latents unless these are usual."""
     row = rows.iloc[0]
+    if row["layers"] == 0:
+        return f"linear, {row['latent_dim']} latents"
     label = f"{row['layers']} hidden layer{'s' if row['layers'] > 1 else ''}"
     usual = (row["width"], row["latent_dim"]) == (MLP().width, MLP().latent_dim)
     return label if usual else f"{label} of {row['width']}, {row['latent_dim']} latents"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from linear_gaussian import linear_gaussian
 from torch import Tensor
 
+from linear_gaussian import linear_gaussian
 from ratereg.evaluation import journal
 from ratereg.evaluation.annealing import AnnealedEvidence, annealed_importance_sampling
 from ratereg.evaluation.importance_weights import leave_one_out, log_mean_exp, mean_and_error
@@ -68,7 +68,9 @@ def test_where_the_encoder_is_narrow_importance_sampling_fails_and_annealing_fro
     torch.manual_seed(0)
     z = q.sample((chains * temperatures * 3,))[:, 0]
     with torch.no_grad():
-        log_joint = -linear.vae.likelihood.distortion(linear.vae.decode(z.flatten(0, 1)[None]).view(*z.shape[:2], 12), x)
+        log_joint = -linear.vae.likelihood.distortion(
+            linear.vae.decode(z.flatten(0, 1)[None]).view(*z.shape[:2], 12), x
+        )
     log_joint += linear.vae.prior.log_prob(z)
     importance = log_mean_exp((log_joint - q.log_prob(z[:, None])[:, 0].sum(-1)).T)
     assert importance.mean() < truth.mean() - 3
@@ -200,9 +202,7 @@ def test_a_checkpoint_of_another_computation_is_refused_and_names_what_differs(t
     annealed_importance_sampling(vae, x, chains=3, temperatures=4, checkpoint=checkpoint)
     for what, changed in {"temperatures": {"temperatures": 5}, "seed": {"seed": 1}, "widen": {"widen": 3.0}}.items():
         with pytest.raises(ValueError, match=f"{what} differs"):
-            annealed_importance_sampling(
-                vae, x, **{"chains": 3, "temperatures": 4, "checkpoint": checkpoint} | changed
-            )
+            annealed_importance_sampling(vae, x, **{"chains": 3, "temperatures": 4, "checkpoint": checkpoint} | changed)
     with pytest.raises(ValueError, match="x differs"):
         annealed_importance_sampling(vae, x / 2, chains=3, temperatures=4, checkpoint=checkpoint)
     with torch.no_grad():

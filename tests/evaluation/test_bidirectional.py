@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from linear_gaussian import linear_gaussian
 
+from linear_gaussian import linear_gaussian
 from ratereg.evaluation import journal
 from ratereg.evaluation.bidirectional import Simulation, bidirectional_monte_carlo, simulate
 from ratereg.models import MLP, VAE

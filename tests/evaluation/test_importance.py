@@ -13,6 +13,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from ratereg.evaluation.importance import importance_weighted_bound
 from ratereg.models import MLP, VAE, Bernoulli, Gaussian
+from ratereg.models.single import SingleModel
 
 SCALE = 0.5
 
@@ -131,6 +132,25 @@ def test_how_the_work_is_cut_changes_nothing_but_rounding(x: Tensor, batch_size:
     )
     for name in ("per_image", "bound", "bound_se", "effective_sample_size"):
         torch.testing.assert_close(getattr(cut, name), getattr(whole, name), rtol=1e-9, atol=1e-9)
+
+
+def test_images_are_encoded_once_and_no_more_than_a_batch_is_decoded(x: Tensor) -> None:
+    vae, encoded, decoded = linear_gaussian([0.7]), [], []
+
+    def encode(images: Tensor) -> tuple[Tensor, Tensor]:
+        encoded.append(len(images))
+        mean, log_var = vae.encode(images.unsqueeze(0))
+        return mean[0], log_var[0]
+
+    def decode(z: Tensor) -> Tensor:
+        decoded.append(len(z))
+        return vae.decode(z.unsqueeze(0))[0]
+
+    importance_weighted_bound(SingleModel(encode, decode, Gaussian(SCALE)), x, 50, batch_size=8, chunk=3)
+    # One image more, and one latent, to see whether they fit.
+    assert sum(encoded) == 30 + 1
+    assert sum(decoded) == 2 * 50 * 30 + 1
+    assert max(decoded) == 24
 
 
 def test_members_share_the_noise_and_their_order_is_that_of_the_results(x: Tensor) -> None:

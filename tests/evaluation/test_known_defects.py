@@ -1,7 +1,6 @@
 """Defects known from other implementations of VAEs, each with a test, named for what holds here, that would find it.
 
-Two have theirs elsewhere: the mean distortion and the short last batch (test_rate_distortion), and what minibatch
-estimates of the information cannot exceed (test_minibatch).
+What minibatch estimates of the information can and cannot show is in test_minibatch.
 """
 
 from pathlib import Path

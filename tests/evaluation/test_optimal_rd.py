@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from linear_gaussian import linear_gaussian
 
+from linear_gaussian import linear_gaussian
 from ratereg.evaluation.annealing import annealed_importance_sampling
 from ratereg.evaluation.optimal_rd import optimal_rate_distortion
 from ratereg.evaluation.schedules import geometric_schedule

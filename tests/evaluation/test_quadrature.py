@@ -48,6 +48,16 @@ def test_a_smaller_tolerance_gives_a_smaller_error() -> None:
     torch.testing.assert_close(result.per_image, closed_form(vae, x, 0.1), rtol=0, atol=1e-9)
 
 
+def test_where_the_tolerance_is_not_reached_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quadrature, "_MOST_CELLS", 5)
+    vae = VAE(MLP(0, latent_dim=1), (1, 2, 4), [0], Gaussian(0.01)).double()
+    x = vae.decode(torch.linspace(-2, 2, 5).double().view(1, -1, 1))[0].detach()
+    result = evidence_by_quadrature(vae, x)
+    difference = (result.per_image - closed_form(vae, x, 0.01)).abs()
+    assert (result.error > 1e-2).all()
+    assert (difference <= result.error).all()
+
+
 def crooked(latent: int) -> VAE:
     vae = VAE(MLP(1, 12, latent), (1, 2, 3), seeds=[3, 8], likelihood=Bernoulli()).double()
     with torch.no_grad():

@@ -96,7 +96,8 @@ def draw_factors(count: int, seed: int) -> Float64[np.ndarray, "image factor"]:
 def unit_cube(factors: Float64[np.ndarray, "image 6"]) -> Float64[np.ndarray, "image 5"]:
     """Scale the factors that vary from `RANGES` to the unit cube, where they are uniform and independent."""
     low, high = np.array(list(RANGES.values())).T
-    return (factors[:, : len(RANGES)] - low) / (high - low)
+    scaled: Float64[np.ndarray, "image 5"] = (factors[:, : len(RANGES)] - low) / (high - low)
+    return scaled
 
 
 def render(

@@ -4,6 +4,7 @@ Chains start from the encoder's posterior, widened, and go along a geometric pat
 Hamiltonian Monte Carlo. The product of the density ratios on the way is a weight whose expectation is p(x).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def annealed_importance_sampling(
     temperatures: int | Sequence[float] = 500,
     leapfrog: int = 3,
     seed: int = 0,
-    widen: float | Sequence[float] = 10.0,
+    widen: float | Sequence[float] = math.inf,
     population: int | None = None,
     decodes: int = 2048,
     checkpoint: Path | None = None,
@@ -92,7 +93,9 @@ def annealed_importance_sampling(
         seed: of all noise.
         widen: what the variance of the encoder's posterior is multiplied with, one number or one per member; the result
             is capped at 1, the prior's. Training at beta makes posteriors narrower than the true ones by about beta, so
-            1/beta is right there. Too wide only costs temperatures, too narrow misses mass.
+            1/beta makes up for that; but the encoder's mean can be off as well, on test images at small beta by many of
+            even those widths. So the default is the prior's variance: too wide only costs temperatures, too narrow
+            misses mass.
         population: how many images `x` was drawn from; None when these are all there are.
         decodes: latents (members x images x chains) decoded at once; bounds the memory.
         checkpoint: a file for the state, from which the same call goes on, and which the finished computation leaves;

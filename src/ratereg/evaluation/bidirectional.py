@@ -4,6 +4,7 @@ For an image drawn from the model, the latent that it was made from is an exact 
 backwards from there bounds log p(x) from above, in expectation, as annealing forwards bounds it from below.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def bidirectional_monte_carlo(
     temperatures: int | Sequence[float] = 500,
     leapfrog: int = 3,
     seed: int = 0,
-    widen: float | Sequence[float] = 10.0,
+    widen: float | Sequence[float] = math.inf,
     decodes: int = 2048,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
@@ -112,7 +113,8 @@ def bidirectional_monte_carlo(
         temperatures: the number of steps, or the schedule from 0 to 1.
         leapfrog: steps of the integrator in each transition.
         seed: of all noise.
-        widen: what the variance of the encoder's posterior is multiplied with, one number or one per member.
+        widen: what the variance of the encoder's posterior is multiplied with, one number or one per member, up to
+            the prior's variance, 1, which is the default.
         decodes: latents (members x images x chains) decoded at once; bounds the memory.
         checkpoint: a file for the state, from which the same call goes on; None keeps nothing.
         checkpoint_seconds: between saves.
@@ -130,7 +132,9 @@ def bidirectional_monte_carlo(
     path = path_from_posterior(model, simulation.x, widen, decodes)
     z = simulation.z.to(model.device)
     if z.shape != path.mean.shape:
-        raise ValueError(f"simulation.z has shape {tuple(z.shape)}; give one latent per image, {tuple(path.mean.shape)}.")
+        raise ValueError(
+            f"simulation.z has shape {tuple(z.shape)}; give one latent per image, {tuple(path.mean.shape)}."
+        )
     if z.shape[1] < 2:
         raise ValueError("simulation has 1 image; give at least 2, so that their spread can be estimated.")
     if not model.likelihood.is_density(path.x):

@@ -52,7 +52,8 @@ class FactorRegression:
         above, below = ((edge - mean) / (width * math.sqrt(2)) for edge in (1, 0))
         inside = (torch.erf(above) - torch.erf(below)) / 2
         cut = (log_weight.exp() * inside).sum(-1).clamp_min(1e-6).log()
-        return (log_density.logsumexp(-1) - cut).sum(-1)
+        log_prob: Tensor = (log_density.logsumexp(-1) - cut).sum(-1)
+        return log_prob
 
 
 def fit_factors(

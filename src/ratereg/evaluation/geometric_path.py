@@ -120,11 +120,14 @@ def path_from_posterior(
         ValueError: `x` has no image, other pixels than the model, or NaN or infinity; or `widen` is not positive or has
             another length than there are members.
     """
-    factors = torch.tensor([widen] * model.members if isinstance(widen, int | float) else list(widen)).double()
+    values = [widen] * model.members if isinstance(widen, int | float) else list(widen)
+    factors = torch.tensor(values, dtype=torch.float64)
     if len(factors) != model.members:
         raise ValueError(f"widen has {len(factors)} entries for {model.members} members; give one number, or one each.")
     if not (factors > 0).all():
-        raise ValueError(f"widen is {widen!r}; give positive numbers, 1 for the encoder's own variance.")
+        raise ValueError(
+            f"widen is {widen!r}; give positive numbers: 1 for the encoder's own variance, inf for the prior's."
+        )
     x = _checked_images(model, x)
     mean, log_var = _encode(model, x, decodes)
     variance = (factors.to(model.device)[:, None, None] * log_var.exp()).clamp(max=1)

@@ -226,7 +226,8 @@ class _Terms:
         self, mean: Float[Tensor, "*lead component latent"], log_var: Float[Tensor, "*lead component latent"]
     ) -> Float64[Tensor, "*lead draw query"]:
         """Return the log density of the samples under the mixture of some posteriors."""
-        return aggregate_log_prob(self.z.flatten(-3, -2), mean, log_var).unflatten(-1, self._shape)
+        values: Tensor = aggregate_log_prob(self.z.flatten(-3, -2), mean, log_var).unflatten(-1, self._shape)
+        return values
 
     def error(self, term: Float64[Tensor, "*lead draw query"]) -> Float64[Tensor, "*lead"]:
         """Return the standard error of a term's mean."""

@@ -88,7 +88,8 @@ def split_marginal_kl(
     def aggregate(which: slice) -> Float64[Tensor, "*lead draw query"]:
         points = z[..., which].flatten(-3, -2)
         values = aggregate_log_prob(points, mean[..., which], log_var[..., which])
-        return values.unflatten(-1, (draws, len(rows)))
+        unflattened: Tensor = values.unflatten(-1, (draws, len(rows)))
+        return unflattened
 
     single = torch.stack([aggregate(slice(k, k + 1)) for k in range(latent)])
     log_prior = torch.stack([prior.log_prob(z[..., k : k + 1]) for k in range(latent)])

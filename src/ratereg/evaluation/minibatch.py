@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ratereg.evaluation.aggregate import component_log_prob
+from ratereg.evaluation.aggregate import check_posteriors, component_log_prob
 
 __all__ = ["MinibatchMethod", "minibatch_log_prob", "minibatch_weights"]
 
@@ -86,6 +86,7 @@ def minibatch_log_prob(
 
     Source: Chen, Li, Grosse and Duvenaud (2018), section 4.1 (weighted) and appendix C (stratified).
     """
+    check_posteriors(mean, log_var)
     if z.shape != mean.shape:
         raise ValueError(
             f"z has shape {tuple(z.shape)} and mean {tuple(mean.shape)}; give one z for each image of the batch."

@@ -29,7 +29,7 @@ _LEVELS = 40
 """How often a cell may be halved: float64 sees no smaller ones."""
 
 _IMAGES, _MOST_CELLS = 64, 10_000
-"""Images integrated at once, and cells of one of them: they bound the memory."""
+"""Images integrated at once, and cells of one of them beyond the first ones: they bound the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,18 +113,21 @@ def _integrate(
     """Return the log of the integrals over [-reach, reach] along each latent, and their errors in nats."""
     cells = _first_cells(integrand, reach, width)
     owners = len(integrand.mean)
+    most = len(cells.owner) // owners + _MOST_CELLS
     for _ in range(_LEVELS):
         log_z = _log_sums(cells.log_mass, cells.owner, owners)
         counts = torch.bincount(cells.owner, minlength=owners)
         open_ = _log_sums(cells.log_error, cells.owner, owners) > log_z + math.log(tolerance)
         # If the errors add up to more than is tolerated, one at least exceeds its share.
         share = log_z + math.log(tolerance) - counts.log()
-        split = (cells.log_error > share[cells.owner]) & (open_ & (counts < _MOST_CELLS))[cells.owner]
+        split = (cells.log_error > share[cells.owner]) & (open_ & (counts < most))[cells.owner]
         if not split.any():
             break
         cells = _joined(_chosen(cells, ~split), _halved(integrand, _chosen(cells, split)))
     log_z = _log_sums(cells.log_mass, cells.owner, owners)
-    at_border = ((cells.corner <= -reach) | (cells.corner + cells.width[:, None] >= reach)).any(1)
+    # From the middle, since sums of widths are rounded.
+    outward = (cells.corner + cells.width[:, None] / 2).abs().amax(1)
+    at_border = outward > reach - cells.width
     doubtful = torch.where(at_border, torch.maximum(cells.log_error, cells.log_mass), cells.log_error)
     error = (_log_sums(doubtful, cells.owner, owners) - log_z).exp().log1p()
     shape = (integrand.members, integrand.images)

@@ -15,6 +15,8 @@ __all__ = ["information_sliders"]
 _IMAGES = 5
 _DISTANCES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 _WIDTHS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.4)
+_FIRST = (0.6, 0.3)
+"""What is shown first: neighbours overlap a little, and both sliders have room on either side."""
 
 _COLOURS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
 _RATE, _INFORMATION, _MARGINAL_KL = _COLOURS[:3]
@@ -34,30 +36,30 @@ def information_sliders() -> ipywidgets.VBox:
     information below its ceiling log 5, and the marginal KL: exact, by quadrature, in nats. Both work by keyboard, and
     without a kernel.
     """
-    distance, width = _slider("distance of the means", _DISTANCES), _slider("width σ", _WIDTHS)
+    distance = _slider("distance of the means", _DISTANCES, _FIRST[0])
+    width = _slider("width σ", _WIDTHS, _FIRST[1])
+    # A drawing has no width of its own.
+    wide = ipywidgets.Layout(width="100%", max_width="34em")
     stacks, links = [], []
     for spacing in _DISTANCES:
-        stack = ipywidgets.Stack([ipywidgets.HTML(_frame(spacing, one)) for one in _WIDTHS], selected_index=0)
+        frames = [ipywidgets.HTML(_frame(spacing, one), layout=wide) for one in _WIDTHS]
+        stack = ipywidgets.Stack(frames, selected_index=_WIDTHS.index(_FIRST[1]), layout=wide)
         links.append(ipywidgets.jslink((width, "index"), (stack, "selected_index")))
         stacks.append(stack)
-    chosen = ipywidgets.Stack(stacks, selected_index=0)
+    chosen = ipywidgets.Stack(stacks, selected_index=_DISTANCES.index(_FIRST[0]), layout=wide)
     links.append(ipywidgets.jslink((distance, "index"), (chosen, "selected_index")))
-    # Neighbours overlap a little, and both sliders have room on either side.
-    distance.index, width.index = _DISTANCES.index(0.6), _WIDTHS.index(0.3)
-    chosen.selected_index = distance.index
-    for stack in stacks:
-        stack.selected_index = width.index
     box = ipywidgets.VBox([distance, width, chosen])
     # The links live as long as the box.
     box.links = links
     return box
 
 
-def _slider(description: str, values: Sequence[float]) -> ipywidgets.SelectionSlider:
+def _slider(description: str, values: Sequence[float], first: float) -> ipywidgets.SelectionSlider:
     return ipywidgets.SelectionSlider(
         options=[(f"{value:g}", index) for index, value in enumerate(values)],
+        index=values.index(first),
         description=description,
-        style={"description_width": "10.5em"},
+        style={"description_width": "12.5em"},
         layout=ipywidgets.Layout(width="100%", max_width="34em"),
     )
 
@@ -95,7 +97,7 @@ def _frame(distance: float, width: float) -> str:
     # Single quotes, which JSON does not escape.
     return (
         f"<svg role='img' aria-label='{html.escape(words)}' viewBox='0 0 {_SIZE[0]} {_SIZE[1]}' font-size='16' "
-        f"style='width:100%;max-width:34em' xmlns='http://www.w3.org/2000/svg'>"
+        f"style='width:100%' xmlns='http://www.w3.org/2000/svg'>"
         f"<rect width='100%' height='100%' fill='#fff'/>{''.join(parts)}</svg>"
     )
 
