@@ -10,8 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ratereg.evaluation import decompose_rate, distortion, encode
+from ratereg.evaluation import (
+    annealed_importance_sampling,
+    decompose_rate,
+    distortion,
+    encode,
+    evidence_by_quadrature,
+    fit_marginal,
+    importance_weighted_bound,
+    marginal_bound,
+    population_information,
+)
 from ratereg.evaluation.linear_vae import LinearVAE
+from ratereg.evaluation.optimal_rd import optimal_rate_distortion
 from ratereg.evaluation.spiked import spiked_limit
 from ratereg.models import MLP, VAE, Gaussian, LatentVariableModel
 from ratereg.training import Trainer
@@ -270,45 +281,167 @@ def test_the_rates_parts_are_those_of_a_gaussian() -> None:
     assert (parts.mutual_information_se < 0.01).all()
 
 
+def test_intervals_of_the_importance_weighted_bound_cover_the_evidence() -> None:
+    # Near the true posterior, so that the weights hardly vary and the bound is as good as tight.
+    model = perturbed(LinearVAE.optimum(*population(13), [1.0], 3, SCALE), 0.01, 0)
+    x, generator = sample(population(13), 4, 5), torch.Generator().manual_seed(0)
+    truth, covered = model.log_prob(x).mean(), 0
+    for _ in range(200):
+        estimate = importance_weighted_bound(model, x, 20, generator, repeats=8, chunk=20)
+        covered += abs(estimate.bound.item() - truth.item()) < 1.96 * estimate.bound_se.item()
+    assert 0.9 <= covered / 200 <= 0.99
+
+
+def test_the_importance_weighted_bound_rises_from_the_closed_form_elbo_towards_the_evidence() -> None:
+    model, x = LinearVAE.optimum(*population(14), [0.5], 3, SCALE), sample(population(14), 50, 6)
+    elbo = -model.distortion(*moments_of(x)) - model.rate(*moments_of(x))
+    one, ten, many = (
+        importance_weighted_bound(model, x, samples, torch.Generator().manual_seed(samples), repeats=8)
+        for samples in (1, 10, 300)
+    )
+    assert abs(one.bound - elbo) < 4 * one.bound_se
+    assert elbo < ten.bound < many.bound < model.log_prob(x).mean() + 4 * many.bound_se
+    assert model.log_prob(x).mean() - elbo > 0.2
+
+
+def test_annealing_finds_the_evidence_where_importance_weights_fail() -> None:
+    moments = population(15)
+    # A decoder whose posteriors are wide enough to be missed by an encoder of beta = 0.02.
+    model = LinearVAE.optimum(*moments, [1.0, 0.02], 3, SCALE)
+    x = sample(moments, 10, 7)
+    truth = model.log_prob(x).mean(1)
+    annealed = annealed_importance_sampling(model, x, chains=16, temperatures=100, widen=[2.0, 50.0])
+    assert ((annealed.estimate - truth).abs() < 4 * annealed.estimate_se + 0.05).all()
+    weighted = importance_weighted_bound(model, x, 500, torch.Generator().manual_seed(0))
+    assert truth[1] - weighted.bound[1] > 1
+
+
+def test_quadrature_finds_the_evidence() -> None:
+    model, x = LinearVAE.optimum(*population(16), [2.0, 0.5], 2, SCALE), sample(population(16), 6, 8)
+    evidence = evidence_by_quadrature(model, x, tolerance=1e-4)
+    assert ((evidence.per_image - model.log_prob(x)).abs() <= evidence.error + 1e-6).all()
+    assert (evidence.error <= 1e-4).all()
+
+
+def test_the_optimal_curve_is_that_of_the_tempered_posterior() -> None:
+    moments, betas = population(17), [2.0, 0.5]
+    model, x = LinearVAE.optimum(*moments, [1.0], 2, SCALE), sample(population(17), 8, 9)
+    curve = optimal_rate_distortion(model, x, betas=betas, chains=32, temperatures=200)
+    prior = torch.distributions.MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double())
+    for point, beta in enumerate(betas):
+        mean, covariance = model.posterior(x, power=1 / beta)
+        own = torch.distributions.MultivariateNormal(mean[0], covariance[0])
+        rate = torch.distributions.kl_divergence(own, prior).mean()
+        spread = (model.decoder_weight[0] @ covariance[0] @ model.decoder_weight[0].T).trace() / (2 * SCALE**2)
+        exact = model.likelihood.distortion(model.decode(mean), x[None]).mean() + spread
+        assert abs(curve.rate[0, point] - rate) < 4 * curve.rate_se[0, point] + 0.02
+        assert abs(curve.distortion[0, point] - exact) < 4 * curve.distortion_se[0, point] + 0.02
+        assert curve.rate_se[0, point] < 0.2
+
+
+def test_bounds_on_the_populations_information_hold_on_both_sides() -> None:
+    moments = population(18)
+    model = LinearVAE.optimum(*moments, [3.0, 0.3], 3, SCALE)
+    truth = model.mutual_information(moments[1])
+    fitted_on, x = (model.encode(sample(moments, 1000, seed)[None]) for seed in (10, 11))
+    generator = torch.Generator().manual_seed(0)
+    lower, upper = population_information(*x, generator, sizes=[1000])
+    above = marginal_bound(*x, fit_marginal(*fitted_on, generator), generator, sizes=[1000])
+    assert (lower.value[0] < truth + 4 * lower.standard_error[0]).all()
+    assert (upper.value[0] > truth - 4 * upper.standard_error[0]).all()
+    assert (above.value[0] > truth - 4 * above.standard_error[0]).all()
+    # Far below the ceiling of log 1,000 all three are close, too.
+    for bound in (lower, upper, above):
+        assert abs(bound.value[0, 0] - truth[0]) < 0.2
+
+
+# What is best on unseen images
+
+
+@pytest.mark.parametrize(("seen", "true"), [(4.0, 3.0), (9.0, 2.0), (30.0, 28.0), (5.0, 5.0)])
+def test_the_best_beta_of_one_direction_has_its_formula(seen: float, true: float) -> None:
+    zero, betas = torch.zeros(1), torch.linspace(0.02, 1.2 * seen, 20_001).double().tolist()
+    model = LinearVAE.optimum(zero, torch.tensor([[seen]]), betas, 1, 1.0)
+    moments = zero, torch.tensor([[true]])
+    evidence = model.expected_log_prob(*moments)
+    assert betas[int(evidence.argmax())] == pytest.approx(min(1 + seen - true, seen), abs=1e-3 * seen)
+    ratio = (seen - true) / seen**2
+    best = (1 + ratio - math.sqrt((1 + ratio) ** 2 - 8 * ratio)) / (4 * ratio) if ratio else 1.0
+    active = torch.tensor(betas) < seen
+    bound = (model.distortion(*moments) + model.rate(*moments))[active]
+    # The least value apart from the end at which the direction turns off.
+    inner = (bound[1:-1] < bound[:-2]) & (bound[1:-1] < bound[2:])
+    assert betas[1 + int(inner.nonzero()[0])] == pytest.approx(best, abs=1e-3 * seen)
+
+
+def test_a_direction_that_keeps_less_than_half_has_a_hump() -> None:
+    zero = torch.zeros(1)
+    for share in (0.1, 0.45, 0.55, 0.9):
+        betas = torch.linspace(1e-3, 1, 1000).double().tolist()
+        model = LinearVAE.optimum(zero, torch.tensor([[1.0]]), betas, 1, 1.0)
+        rises = model.distortion(zero, torch.tensor([[share]])).diff() < 0
+        assert bool(rises.any()) == (share < 0.5)
+        if share < 0.5:
+            turn = 1 / (2 * (1 - share))
+            assert betas[int(rises.nonzero()[0])] == pytest.approx(turn, abs=3e-3)
+
+
 # The limit of many images and pixels
 
 
 def test_the_limit_is_near_what_drawn_training_sets_teach() -> None:
     pixels, images, noise = 400, 200, 0.5
     spikes = noise * torch.tensor([20.0, 6.0, 1.7], dtype=torch.float64)
-    sample_limit, population_limit = spiked_limit(spikes, noise, pixels=pixels, images=images, latent_dim=3)
+    limits = torch.stack(spiked_limit(spikes, noise, pixels=pixels, images=images))
     variances = torch.full((pixels,), noise, dtype=torch.float64)
     variances[:3] = spikes
-    generator = torch.Generator().manual_seed(0)
-    seen, true, left = [], [], []
+    generator, repeated = torch.Generator().manual_seed(0), []
     for _ in range(10):
         x = torch.randn(images, pixels, generator=generator, dtype=torch.float64) * variances.sqrt()
         mean, covariance = moments_of(x)
         eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
         about = (eigenvectors**2 * variances[:, None]).sum(0) + (eigenvectors.T @ mean) ** 2
-        seen.append(eigenvalues.flip(0)[:3])
-        true.append(about.flip(0)[:3])
-        left.append(torch.stack([eigenvalues[:-3].sum(), about[:-3].sum()]))
-    torch.testing.assert_close(torch.stack(seen).mean(0), sample_limit[:3], rtol=0.1, atol=0)
-    torch.testing.assert_close(torch.stack(true).mean(0), population_limit[:3], rtol=0.1, atol=0)
-    rest = torch.stack([sample_limit[3:].sum(), population_limit[3:].sum()])
-    torch.testing.assert_close(torch.stack(left).mean(0), rest, rtol=0.02, atol=0)
+        repeated.append(torch.stack([eigenvalues, about]).flip(1))
+    drawn = torch.stack(repeated).mean(0)
+    # Two signals are seen and the third is not. The largest eigenvalues of noise are the last to reach their limit.
+    torch.testing.assert_close(drawn[:, :2], limits[:, :2], rtol=0.1, atol=0)
+    torch.testing.assert_close(drawn[:, 2:10], limits[:, 2:10], rtol=0.15, atol=0)
+    torch.testing.assert_close(drawn[:, 10:150], limits[:, 10:150], rtol=0.1, atol=0)
+    torch.testing.assert_close(drawn.sum(1), limits.sum(1), rtol=0.02, atol=0)
+    # With the mean removed, N images have N - 1 directions.
+    assert (limits[0, 199:] == 0).all()
+    assert (drawn[0, 199:] < 1e-9).all()
+
+
+@pytest.mark.parametrize("images", [100, 400, 1600])
+def test_noise_alone_follows_the_marchenko_pastur_law(images: int) -> None:
+    gamma = 400 / images
+    seen, true = spiked_limit(torch.zeros(0), 2.0, pixels=400, images=images)
+    # The law's first two moments.
+    assert seen.mean() == pytest.approx(2 * (1 - 1 / images), rel=1e-9)
+    assert seen.square().mean() == pytest.approx(4 * (1 + gamma), rel=0.03)
+    assert 2 * (1 + math.sqrt(gamma)) ** 2 > seen[0] > 0.9 * 2 * (1 + math.sqrt(gamma)) ** 2
+    torch.testing.assert_close(true, torch.full((400,), 2 * (1 + 1 / images)).double())
 
 
 def test_with_ever_more_images_the_limit_is_the_population() -> None:
     spikes = torch.tensor([4.0, 9.0], dtype=torch.float64)
     truth = torch.ones(50, dtype=torch.float64)
     truth[:2] = torch.tensor([9.0, 4.0])
-    for limit in spiked_limit(spikes, 1.0, pixels=50, images=10**9, latent_dim=2):
+    for limit in spiked_limit(spikes, 1.0, pixels=50, images=10**9):
         torch.testing.assert_close(limit, truth, rtol=1e-3, atol=0)
 
 
 def test_at_the_threshold_nothing_is_learned_and_nothing_jumps() -> None:
-    gamma = 0.25
-    for spike in (1 + math.sqrt(gamma) - 1e-9, 1 + math.sqrt(gamma) + 1e-9):
-        limits = spiked_limit(torch.tensor([spike]).double(), 1.0, pixels=1000, images=4000, latent_dim=1)
-        assert abs(limits[0][0] - 2.25) < 1e-6
-        assert abs(limits[1][0] - 1) < 1e-6
+    gamma, threshold = 0.25, 1.5
+    below, above = (
+        spiked_limit(torch.tensor([threshold + change], dtype=torch.float64), 1.0, pixels=10_000, images=40_000)
+        for change in (-1e-9, 1e-9)
+    )
+    assert above[0][0] == pytest.approx((1 + math.sqrt(gamma)) ** 2, abs=1e-6)
+    assert above[1][0] == pytest.approx(1, abs=1e-6)
+    torch.testing.assert_close(below[0], above[0], rtol=0.01, atol=0)
+    torch.testing.assert_close(below[1], above[1], rtol=0.001, atol=0)
 
 
 # Bad input
@@ -349,13 +482,12 @@ def test_moments_that_do_not_fit_and_powers_below_zero_are_refused() -> None:
         ({"spikes": torch.tensor([0.5])}, "greater than noise"),
         ({"spikes": torch.tensor([math.nan])}, "greater than noise"),
         ({"noise": 0.0}, "noise is 0"),
-        ({"images": 0}, "images 0"),
-        ({"latent_dim": 10}, "latent_dim is 10"),
-        ({"spikes": 2 * torch.ones(10)}, "10 spikes"),
         ({"images": 1}, "images is 1"),
+        ({"spikes": 2 * torch.ones(10)}, "10 spikes"),
+        ({"spikes": torch.tensor([1000.0, 1000.0]), "images": 2}, "too few"),
     ],
 )
 def test_a_limit_that_does_not_exist_is_refused(changes: dict[str, object], message: str) -> None:
-    arguments = {"spikes": torch.tensor([3.0]), "noise": 1.0, "pixels": 10, "images": 20, "latent_dim": 2}
+    arguments = {"spikes": torch.tensor([3.0]), "noise": 1.0, "pixels": 10, "images": 20}
     with pytest.raises(ValueError, match=message):
         spiked_limit(**(arguments | changes))  # type: ignore[arg-type]

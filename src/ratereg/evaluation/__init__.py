@@ -13,11 +13,15 @@ from ratereg.evaluation.information import (
     decompose_rate_under,
 )
 from ratereg.evaluation.latents import MarginalKLSplit, active_units, rate_per_dimension, split_marginal_kl
+from ratereg.evaluation.linear_vae import LinearVAE
 from ratereg.evaluation.memorization import Memorization, memorization, optimal_decoder
+from ratereg.evaluation.minibatch import minibatch_log_prob
 from ratereg.evaluation.optimal_rd import OptimalCurve, optimal_rate_distortion
 from ratereg.evaluation.population import InformationBound, population_information
 from ratereg.evaluation.quadrature import EvidenceByQuadrature, evidence_by_quadrature
 from ratereg.evaluation.rate_distortion import Encodings, distortion, encode
+from ratereg.evaluation.schedules import geometric_schedule, sigmoid_schedule
+from ratereg.evaluation.spiked import spiked_limit
 
 __all__ = [
     "AnnealedEvidence",
@@ -28,6 +32,7 @@ __all__ = [
     "FittedMarginal",
     "ImportanceWeightedBound",
     "InformationBound",
+    "LinearVAE",
     "MarginalKLSplit",
     "Memorization",
     "OptimalCurve",
@@ -47,13 +52,17 @@ __all__ = [
     "factor_bound",
     "fit_factors",
     "fit_marginal",
+    "geometric_schedule",
     "importance_weighted_bound",
     "marginal_bound",
     "memorization",
+    "minibatch_log_prob",
     "optimal_decoder",
     "optimal_rate_distortion",
     "population_information",
     "rate_per_dimension",
+    "sigmoid_schedule",
     "simulate",
+    "spiked_limit",
     "split_marginal_kl",
 ]

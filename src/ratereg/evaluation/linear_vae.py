@@ -69,7 +69,7 @@ class LinearVAE:
             ValueError: the covariance does not fit the mean, is not symmetric, positive semi-definite and finite; there
                 is no beta, or one is not positive; or `latent_dim` is not from 1 to the number of pixels.
 
-        Source: Tipping and Bishop (1999), eq. 7, for beta = 1; Lucas et al. (2019), section 4.
+        Source: Tipping and Bishop (1999), section 3, for beta = 1; Lucas et al. (2019) for the encoder.
         """
         mean, covariance = _checked_moments(mean, covariance)
         weights = torch.tensor(list(betas), dtype=torch.float64, device=mean.device)
@@ -169,7 +169,7 @@ class LinearVAE:
     def log_prob(self, x: Float[Tensor, "*#member image pixels"]) -> Float64[Tensor, "member image"]:
         """Return log p(x) of each image; the model's marginal is N(b, W W' + s^2 I).
 
-        Source: Tipping and Bishop (1999), eq. 4.
+        Source: Tipping and Bishop (1999), section 3.
         """
         residual = x.double() - self.decoder_bias[:, None]
         projected = residual @ self.decoder_weight
@@ -195,7 +195,7 @@ class LinearVAE:
         It is N(M^-1 W' (x - b), s^2/power M^-1) with M = W' W + s^2/power I; for 1/beta it is the decoder's optimal
         encoder at slope -beta.
 
-        Source: Tipping and Bishop (1999), eq. 6.
+        Source: Tipping and Bishop (1999), section 3.
 
         Raises:
             ValueError: `power` is not positive.
@@ -227,7 +227,10 @@ def _checked_moments(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
         ValueError: they do not fit, a value is NaN or infinite, or the covariance is not symmetric.
     """
     if covariance.shape != (*mean.shape, *mean.shape):
-        raise ValueError(f"covariance has shape {tuple(covariance.shape)}, mean {tuple(mean.shape)}; give D x D and D.")
+        raise ValueError(
+            f"covariance has shape {tuple(covariance.shape)} and mean {tuple(mean.shape)}; give (pixels, pixels) and "
+            "(pixels,)."
+        )
     if not (torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
         raise ValueError("mean or covariance holds NaN or infinity; give finite values.")
     if (covariance - covariance.T).abs().max() > _ROUNDING * covariance.abs().max():

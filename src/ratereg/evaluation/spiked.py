@@ -14,7 +14,7 @@ _GRID = 20_001
 def spiked_limit(
     spikes: Float[Tensor, " spike"], noise: float, *, pixels: int, images: int
 ) -> tuple[Float64[Tensor, " pixels"], Float64[Tensor, " pixels"]]:
-    """Return the variances that N images show in D pixels, and the true ones, for large N and D, gamma = D/N.
+    """Return the variances that N images show in P pixels, and the true ones, for large N and P, gamma = P/N.
 
     The population's covariance has the eigenvalues `spikes`, and `noise` v for all others. A spike
     l > v (1 + sqrt gamma) is seen in training as l (1 + gamma v/(l - v)), along a direction that has squared overlap
@@ -26,7 +26,7 @@ def spiked_limit(
     Arguments:
         spikes: eigenvalues greater than `noise`.
         noise: the variance v in all other directions, positive.
-        pixels: D.
+        pixels: P.
         images: N.
 
     Returns:
@@ -34,11 +34,11 @@ def spiked_limit(
         eigenvectors, about the training images' mean.
 
     Raises:
-        ValueError: `noise` is not positive, a spike is not greater than `noise`, there are D spikes or more, or so few
-            images that the spikes alone would exceed the trace.
+        ValueError: `noise` is not positive, a spike is not greater than `noise`, there are P spikes or more, or fewer
+            than two images, or too few to see more than the spikes.
 
-    Source: Marchenko and Pastur (1967) for the noise; Baik, Ben Arous and Peche (2005) for the threshold; Paul (2007),
-    theorems 1, 2 and 4, for the spikes.
+    Source: Marchenko and Pastur (1967) for the noise; Baik, Ben Arous and Peche (2005) for the threshold; Paul (2007)
+    for the spikes.
     """
     if not noise > 0:
         raise ValueError(f"spiked_limit: noise is {noise}; give a positive variance.")
@@ -55,21 +55,22 @@ def spiked_limit(
     inflation = 1 + gamma / strength
     seen, true = (strength + 1) * inflation, 1 + strength * (1 - gamma / strength.square()) / inflation
     left = (1 - 1 / images) * trace - seen.sum()
-    if left <= 0:
+    # N images less their mean have N - 1 directions.
+    positive = min(pixels, images - 1) - len(seen)
+    if left <= 0 or positive < 1:
         raise ValueError(f"spiked_limit: images is {images}, too few for spikes of {spikes.tolist()}; give more.")
-    bulk = _marchenko_pastur_quantiles(pixels - len(seen), gamma).to(seen.device)
+    bulk = torch.zeros(pixels - len(seen), dtype=torch.float64, device=seen.device)
+    bulk[:positive] = _marchenko_pastur_quantiles(positive, gamma).to(seen.device)
     rest = ((1 + 1 / images) * trace - true.sum()) / len(bulk)
     return noise * torch.cat([seen, bulk * left / bulk.sum()]), noise * torch.cat([true, rest.expand_as(bulk)])
 
 
 def _marchenko_pastur_quantiles(count: int, gamma: float) -> Float64[Tensor, " count"]:
-    """Return the law's quantiles at the middles of `count` equal shares, falling; for gamma > 1 the last are 0."""
+    """Return the quantiles of the law's positive part at the middles of `count` equal shares, falling."""
     angle = torch.linspace(0, math.pi, _GRID, dtype=torch.float64)
     value = 1 + gamma - 2 * math.sqrt(gamma) * angle.cos()
+    # The law's density in the angle; for gamma = 1 its first value is a limit, of which one point is nothing.
     density = angle.sin().square() / value.clamp_min(1e-300)
     cumulative = torch.cumulative_trapezoid(density, angle)
-    positive = round(count * min(1.0, 1 / gamma))
-    shares = (torch.arange(positive, 0, -1, dtype=torch.float64) - 0.5) / max(positive, 1)
-    quantiles = torch.zeros(count, dtype=torch.float64)
-    quantiles[:positive] = value[torch.searchsorted(cumulative, shares * cumulative[-1])]
-    return quantiles
+    shares = (torch.arange(count, 0, -1, dtype=torch.float64) - 0.5) / count
+    return value[torch.searchsorted(cumulative, shares * cumulative[-1])]
