@@ -19,8 +19,15 @@ __all__ = ["VAE", "LatentVariableModel"]
 class LatentVariableModel(Protocol):
     """What the estimators ask of a model: an ensemble with an encoder, a decoder, a likelihood and a prior."""
 
-    likelihood: Likelihood
-    prior: StandardGaussian
+    @property
+    def likelihood(self) -> Likelihood:
+        """p(x|z)."""
+        ...
+
+    @property
+    def prior(self) -> StandardGaussian:
+        """p(z)."""
+        ...
 
     @property
     def members(self) -> int:
