@@ -103,7 +103,7 @@ def test_any_number_of_components_and_queries_is_summed(
     assert_accurate(drawn(mean, log_var, generator)[:37], mean, log_var)
 
 
-@given(seed=st.integers(0, 10**6), components=st.integers(2, 300), log_sigma=st.floats(-9.5, 1))
+@given(seed=st.integers(0, 10**6), components=st.integers(2, 2000), log_sigma=st.floats(-9.5, 1))
 @settings(max_examples=25, deadline=None)
 def test_no_term_of_the_information_exceeds_log_n(seed: int, components: int, log_sigma: float) -> None:
     mean, log_var, generator = posteriors(seed, components, 5, math.exp(log_sigma), 0.5)
@@ -125,7 +125,7 @@ def test_both_programs_agree(sigma: float, left_out: bool, monkeypatch: pytest.M
     for program in ("kernel", "torch"):
         use(program, monkeypatch)
         values[program] = aggregate_log_prob(z, mean, log_var, left_out=rows)
-    torch.testing.assert_close(values["kernel"], values["torch"], rtol=1e-9, atol=1e-6)
+    torch.testing.assert_close(values["kernel"], values["torch"], rtol=1e-9, atol=5e-6)
 
 
 @pytest.mark.usefixtures("program")
@@ -173,7 +173,7 @@ def test_the_order_of_components_changes_only_rounding_and_that_of_queries_only_
     z = drawn(mean[:300], log_var[:300], generator)
     value = aggregate_log_prob(z, mean, log_var)
     order, queries = torch.randperm(1500, generator=generator), torch.randperm(300, generator=generator)
-    torch.testing.assert_close(aggregate_log_prob(z, mean[order], log_var[order]), value, rtol=0, atol=1e-6)
+    torch.testing.assert_close(aggregate_log_prob(z, mean[order], log_var[order]), value, rtol=0, atol=5e-6)
     torch.testing.assert_close(aggregate_log_prob(z[queries], mean, log_var), value[queries], rtol=0, atol=1e-12)
 
 

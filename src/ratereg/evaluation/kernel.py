@@ -29,8 +29,8 @@ _SOURCE = Path(__file__).with_name("mixture.c")
 # Not -ffast-math: infinite distances have to stay infinite. The sums that may be reordered are marked in the source.
 _FLAGS = ["-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
-_QUERIES = 1024
-"""Queries a call of the kernel works on; many, so that laying out the components costs little beside it."""
+_QUERIES = 4096
+"""Queries a call of the kernel works on at the most: so many that laying out the components costs little beside it."""
 
 
 def available() -> bool:
@@ -63,10 +63,13 @@ def log_sum_of_densities(
     log2e = math.log2(math.e)
     scale = (log_var / -2).exp_().mul_(math.sqrt(log2e / 2)).contiguous()
     constant = (log_var.sum(1) + log_var.shape[1] * math.log(2 * math.pi)) * (log2e / 2)
+    # The kernel's float32 starts from a place amid the means, so that those far from the origin lose nothing.
+    centre = mean.mean(0)
     skipped = None if left_out is None else left_out.contiguous()
     out = torch.empty(len(z), dtype=torch.float64)
     threads = torch.get_num_threads()
-    size = max(1, min(_QUERIES, math.ceil(len(z) / threads)))
+    rounds = max(1, math.ceil(len(z) / (threads * _QUERIES)))
+    size = max(1, math.ceil(len(z) / (threads * rounds)))
 
     def work(start: int) -> int:
         rows = slice(start, start + size)
@@ -76,6 +79,7 @@ def log_sum_of_densities(
                 mean.data_ptr(),
                 scale.data_ptr(),
                 constant.data_ptr(),
+                centre.data_ptr(),
                 None if skipped is None else skipped[rows].data_ptr(),
                 out[rows].data_ptr(),
                 len(out[rows]),
@@ -100,7 +104,7 @@ def _library() -> ctypes.CDLL | None:
         except (OSError, subprocess.SubprocessError):
             continue
         pointer, count = ctypes.c_void_p, ctypes.c_int64
-        library.log_sum_of_densities.argtypes = [*[pointer] * 6, *[count] * 3]
+        library.log_sum_of_densities.argtypes = [*[pointer] * 7, *[count] * 3]
         library.log_sum_of_densities.restype = ctypes.c_int
         return library
     return None
