@@ -273,7 +273,7 @@ def test_mistaken_images_are_named() -> None:
     for wrong, message in [
         (x.index_fill(1, torch.tensor([2]), math.nan), "x holds NaN"),
         (x[:, :5], "x has 5 pixels"),
-        (x[:0], "x has no image"),
+        (x[:0], "at least one image"),
         (x.expand(3, -1, -1), "x has shape"),
         (x[0], "x has shape"),
     ]:

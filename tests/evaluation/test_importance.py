@@ -206,7 +206,7 @@ def test_a_member_that_has_diverged_leaves_the_others_as_they_are(x: Tensor) -> 
         ({"repeats": 1}, "repeats is 1; give at least 2"),
         ({"chunk": 0}, "chunk is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"population": 3}, "population is 3, and x has 4 images"),
+        ({"population": 3}, "population is 3, but x has 4 images"),
         ({"x": torch.full((4, 6), math.nan)}, "NaN"),
         ({"x": torch.full((4, 6), 255.0)}, r"pixels from 255 to 255, and the likelihood is Bernoulli"),
         ({"x": torch.zeros(4, 5)}, "x has 5 pixels an image, which the model does not encode"),

@@ -8,13 +8,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ratereg.evaluation.annealed_walk import Chains, walk
 from ratereg.evaluation.geometric_path import path_from_posterior
+from ratereg.evaluation.importance import Quantity, quantity_of
 from ratereg.evaluation.importance_weights import (
     checked_population,
     effective_sample_size,
@@ -48,7 +48,7 @@ class AnnealedEvidence:
         acceptance_by_temperature: the same at each temperature.
     """
 
-    quantity: Literal["log-likelihood", "pseudo-evidence"]
+    quantity: Quantity
     estimate: Float64[Tensor, " member"]
     estimate_se: Float64[Tensor, " member"]
     bias: Float64[Tensor, " member"]
@@ -131,7 +131,7 @@ def annealed_importance_sampling(
     left_out = log_mean_exp(leave_one_out(frozen.log_weights))
     estimate, estimate_se, bias = mean_and_error(per_image, left_out, population)
     return AnnealedEvidence(
-        quantity="log-likelihood" if model.likelihood.is_density(path.x) else "pseudo-evidence",
+        quantity=quantity_of(model, path.x),
         estimate=estimate,
         estimate_se=estimate_se,
         bias=bias,

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from ratereg.evaluation.importance import checked_images
 from ratereg.models import LatentVariableModel
 
 __all__ = ["GeometricPath", "Position", "path_from_posterior", "path_from_prior"]
@@ -128,7 +129,7 @@ def path_from_posterior(
         raise ValueError(
             f"widen is {widen!r}; give positive numbers: 1 for the encoder's own variance, inf for the prior's."
         )
-    x = _checked_images(model, x)
+    x = checked_images(model, x).to(model.device)
     mean, log_var = _encode(model, x, decodes)
     variance = (factors.to(model.device)[:, None, None] * log_var.exp()).clamp(max=1)
     return GeometricPath(model, x, mean, variance.sqrt(), decodes)
@@ -140,7 +141,7 @@ def path_from_prior(model: LatentVariableModel, x: Float[Tensor, "..."], decodes
     Raises:
         ValueError: `x` has no image, other pixels than the model, or NaN or infinity.
     """
-    x = _checked_images(model, x)
+    x = checked_images(model, x).to(model.device)
     mean, _ = _encode(model, x[:, :1], decodes)
     mean = torch.zeros_like(mean).expand(-1, x.shape[1], -1)
     return GeometricPath(model, x, mean, torch.ones_like(mean), decodes)
@@ -152,23 +153,3 @@ def _encode(model: LatentVariableModel, x: Tensor, decodes: int) -> tuple[Tensor
     parts = [model.encode(part) for part in x.split(block, 1)]
     mean, log_var = (torch.cat(values, 1).double() for values in zip(*parts, strict=True))
     return mean, log_var
-
-
-def _checked_images(model: LatentVariableModel, x: Tensor) -> Float[Tensor, "#member image pixels"]:
-    if x.ndim == 2:
-        x = x.unsqueeze(0)
-    if x.ndim != 3 or x.shape[0] not in (1, model.members):
-        raise ValueError(
-            f"x has shape {tuple(x.shape)} for {model.members} members; give (image, pixels), or one set per member."
-        )
-    if x.shape[1] == 0:
-        raise ValueError("x has no image; give at least one.")
-    if not torch.isfinite(x).all():
-        raise ValueError("x holds NaN or infinity; give finite pixels.")
-    x = x.to(model.device)
-    try:
-        with torch.no_grad():
-            model.encode(x[:, :1])
-    except RuntimeError as error:
-        raise ValueError(f"x has {x.shape[2]} pixels an image, which the model's encoder does not take.") from error
-    return x

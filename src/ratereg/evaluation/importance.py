@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from ratereg.evaluation.importance_weights import checked_population
 from ratereg.evaluation.sampling import two_stage_covariance
 from ratereg.models import Bernoulli, LatentVariableModel
 
@@ -87,8 +88,7 @@ def importance_weighted_bound(
     for name, value in given.items():
         if value < least[name]:
             raise ValueError(f"{name} is {value}; give at least {least[name]}.")
-    if population is not None and population < images:
-        raise ValueError(f"population is {population}, and x has {images} images; give the number they come from.")
+    population = checked_population(population, images)
     batches = [slice(start, start + batch_size) for start in range(0, images, batch_size)]
     encoded = [model.encode(x[:, here].to(model.device)) for here in batches]
     latent = encoded[0][0].shape[-1]
@@ -110,7 +110,7 @@ def importance_weighted_bound(
     return ImportanceWeightedBound(
         per_image=per_image,
         bound=per_image.mean(1),
-        bound_se=two_stage_covariance(values, values, images if population is None else population).sqrt(),
+        bound_se=two_stage_covariance(values, values, population).sqrt(),
         effective_sample_size=(2 * log_sum - log_sum_of_squares).exp().mean(1),
         samples=samples,
         repeats=repeats,
