@@ -58,9 +58,8 @@ def test_both_parts_agree_with_quadrature(sigma: float) -> None:
     assert parts.marginal_kl_se < 0.02
 
 
-# For few queries the errors are a little too small, as the docstring says.
-@pytest.mark.parametrize(("images", "queried", "least"), [(600, 600, 0.9), (600, 250, 0.9), (60, 30, 0.84)])
-def test_stated_intervals_cover_the_truth(images: int, queried: int, least: float) -> None:
+@pytest.mark.parametrize(("images", "queried"), [(600, 600), (600, 250), (60, 60), (60, 30)])
+def test_stated_intervals_cover_the_truth(images: int, queried: int) -> None:
     generator = torch.Generator().manual_seed(11)
     mean = torch.randn(images, 1, generator=generator)
     log_var = torch.randn(images, 1, generator=generator) / 2 - 2
@@ -70,7 +69,7 @@ def test_stated_intervals_cover_the_truth(images: int, queried: int, least: floa
         queries = torch.randperm(images, generator=generator)[:queried] if queried < images else None
         parts = decompose_rate(mean, log_var, generator, queries=queries, draws=4)
         covered += abs(parts.marginal_kl.item() - truth) < 1.96 * parts.marginal_kl_se.item()
-    assert least <= covered / 200 <= 0.99
+    assert 0.9 <= covered / 200 <= 0.99
 
 
 def test_the_control_variate_narrows_the_error_at_saturation() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ratereg.evaluation import kernel
 
-__all__ = ["aggregate_log_prob", "check_posteriors", "component_log_prob"]
+__all__ = ["aggregate_log_prob", "check_mixture", "check_posteriors", "component_log_prob"]
 
 _LARGEST_EXPANDED = 1e4
 """The largest distance, in a component's standard deviations, whose expanded square float64 gets right to 1e-7."""
@@ -45,7 +45,7 @@ def aggregate_log_prob(
         ValueError: shapes do not agree, there is no component or none but the one left out, a row of `left_out` is
             none of the components, a variance rounds to zero, or a value is NaN or infinite.
     """
-    _check_mixture(z, mean, log_var)
+    check_mixture(z, mean, log_var)
     lead, queries, components = z.shape[:-2], z.shape[-2], mean.shape[-2]
     if left_out is not None:
         _check_left_out(left_out, queries, components)
@@ -77,7 +77,7 @@ def component_log_prob(
     Raises:
         ValueError: as `aggregate_log_prob`.
     """
-    _check_mixture(z, mean, log_var)
+    check_mixture(z, mean, log_var)
     out = torch.empty(*z.shape[:-1], mean.shape[-2], dtype=torch.float64, device=z.device)
     _, block = _block_size(z.device)
     for table, points, centres, widths in zip(*_members(out, z, mean, log_var), strict=True):
@@ -230,7 +230,8 @@ def check_posteriors(mean: Tensor, log_var: Tensor) -> None:
         raise ValueError(f"log_var is {log_var.min():.4g} somewhere: a variance of zero in float64. Give -700 or more.")
 
 
-def _check_mixture(z: Tensor, mean: Tensor, log_var: Tensor) -> None:
+def check_mixture(z: Tensor, mean: Tensor, log_var: Tensor) -> None:
+    """Raise ValueError unless `z` are finite places to evaluate these posteriors at."""
     check_posteriors(mean, log_var)
     if z.shape[:-2] != mean.shape[:-2] or z.shape[-1] != mean.shape[-1]:
         raise ValueError(

@@ -101,7 +101,8 @@ def decompose_rate(
     no closed form, the negative entropy of q(z|x), which has, takes the rate's place.
 
     Standard errors are conditional on the images when all are queried; when the queries are a random subset, the spread
-    between images enters with the finite-population correction.
+    between images enters with the finite-population correction. In repeated sampling, intervals of 95% covered the
+    truth in 91% to 96% of cases, but in about 90% with 30 queries of two draws each.
 
     Arguments:
         mean: of q(z|x_n) for all N images; leading axes, such as the member, are optional and share the noise.

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
-from ratereg.evaluation.aggregate import check_posteriors, component_log_prob
+from ratereg.evaluation.aggregate import check_mixture, component_log_prob
 from ratereg.evaluation.rate_distortion import Encodings
 from ratereg.models import LatentVariableModel
 
@@ -51,14 +51,7 @@ def optimal_decoder(
     Raises:
         ValueError: shapes do not agree, there is no training image, a value is NaN or infinite, or a block is empty.
     """
-    check_posteriors(mean, log_var)
-    if z.shape[:-2] != mean.shape[:-2] or z.shape[-1] != mean.shape[-1]:
-        raise ValueError(
-            f"z has shape {tuple(z.shape)}, which does not fit mean {tuple(mean.shape)}; "
-            "give (..., query, latent) beside (..., component, latent) with equal leading axes."
-        )
-    if not torch.isfinite(z).all():
-        raise ValueError("z holds NaN or infinity; give finite latents.")
+    check_mixture(z, mean, log_var)
     if len(rows) != mean.shape[-2]:
         raise ValueError(f"rows has {len(rows)} entries for {mean.shape[-2]} posteriors; give one training image each.")
     if block_size < 1:
