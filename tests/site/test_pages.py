@@ -133,7 +133,7 @@ def test_the_menu_changes_the_picture(reader: Reader) -> None:
     page.wait_for_function(f"frame => {SHOWN_FRAME}.length == 1 && {SHOWN_FRAME}[0] != frame[0]", arg=frame)
 
 
-@pytest.mark.parametrize(("slider", "name"), enumerate(["distance of the means", "width σ"]))
+@pytest.mark.parametrize(("slider", "name"), list(enumerate(["distance of the means", "width σ"])))
 def test_both_sliders_of_the_information_change_its_picture_by_keyboard(reader: Reader, slider: int, name: str) -> None:
     page = reader.open("notebooks/mutual_information")
     before = page.wait_for_function(f"{SHOWN_DRAWING}.length == 1 && {SHOWN_DRAWING}").json_value()
