@@ -46,6 +46,19 @@ def test_a_bent_decoder_agrees_with_quadrature_beyond_the_posterior() -> None:
         assert ((curve.distortion[:, point] - mean.mean(1)).abs() < 4 * curve.distortion_se[:, point]).all()
 
 
+def test_intervals_of_95_percent_cover_the_curve_in_90_to_99_percent_of_repetitions() -> None:
+    linear = linear_gaussian(members=1, latent=2)
+    x = torch.randn(6, 6, generator=torch.Generator().manual_seed(1)).double()
+    truth = [values.mean() for values in linear.rate_and_distortion(x, 1.0)]
+    covered = torch.zeros(2)
+    for seed in range(200):
+        curve = optimal_rate_distortion(linear.vae, x, betas=[1.0], chains=32, temperatures=30, seed=seed)
+        pairs = (curve.rate, curve.rate_se), (curve.distortion, curve.distortion_se)
+        covered += torch.tensor([abs(v - t) < 1.96 * e for (v, e), t in zip(pairs, truth, strict=True)])
+    assert (covered / 200 >= 0.9).all()
+    assert (covered / 200 <= 0.99).all()
+
+
 def test_rate_rises_and_distortion_falls_as_beta_falls_and_the_slope_is_minus_beta() -> None:
     linear = linear_gaussian(members=1)
     x = 1.5 * torch.randn(10, 6, generator=torch.Generator().manual_seed(1)).double()

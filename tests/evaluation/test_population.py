@@ -129,6 +129,24 @@ def test_factors_told_from_the_latents_bound_from_below(sigma: float, looseness:
     assert bound.value[-1] > truth - looseness - 4 * bound.standard_error[-1]
 
 
+@pytest.mark.parametrize("images", [30, 300])
+def test_stated_intervals_of_the_factors_bound_cover_its_expectation(images: int) -> None:
+    generator = torch.Generator().manual_seed(12)
+    fit_factor, fit_mean, fit_log_var = encode(1000, 0.2, generator)
+    regression = fit_factors(fit_mean, fit_log_var, fit_factor, steps=150, width=16)
+
+    def bound(count: int) -> tuple[float, float]:
+        factors, mean, log_var = encode(count, 0.2, generator)
+        result = factor_bound(mean, log_var, factors, regression, generator, sizes=[count])
+        return result.value.item(), result.standard_error.item()
+
+    # Of so many images that its own error counts for nothing beside that of a repetition.
+    expected, _ = bound(200_000)
+    repetitions = [bound(images) for _ in range(200)]
+    covered = sum(abs(value - expected) < 1.96 * error for value, error in repetitions)
+    assert 0.9 <= covered / 200 <= 0.99
+
+
 def test_collapsed_latents_tell_no_factor() -> None:
     generator = torch.Generator().manual_seed(9)
     factors, latents = torch.rand(2000, 3, generator=generator), torch.zeros(2, 2000, 4)
