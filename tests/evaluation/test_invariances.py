@@ -61,11 +61,12 @@ def test_scaling_and_shifting_the_latents_leaves_the_information_alone(
     mean, log_var, generator = posteriors(seed, images, latent, log_sigma)
     scales = scale * torch.rand(latent, generator=generator).double().add(0.5)
     moved = scales * mean + shift, log_var + 2 * scales.log()
-    before, after = (decompose_rate(*both, again(seed)) for both in ((mean, log_var), moved))
+    # Enough draws that a standard error of two images is itself known well enough for what follows.
+    before, after = (decompose_rate(*both, again(seed), draws=64) for both in ((mean, log_var), moved))
     torch.testing.assert_close(after.mutual_information_mc, before.mutual_information_mc, rtol=0, atol=2e-5)
     # The steadied estimate has another control, so it is the same number with another error.
     difference = (after.mutual_information - before.mutual_information).abs()
-    assert (difference <= 6 * (after.mutual_information_se + before.mutual_information_se) + 0.05).all()
+    assert (difference <= 5 * (after.mutual_information_se + before.mutual_information_se) + 1e-6).all()
     other = mean.flip(1) + 0.3
     divergence = [
         decompose_rate_under(*both, *reference, again(seed)).information_under_reference_mc

@@ -79,7 +79,7 @@ def test_both_splits_are_exact_and_the_divergence_is_not_negative(
     test, train = torch.randn(2, images, 3, generator=generator), torch.randn(2, others, 3, generator=generator)
     widths = torch.full_like(test, 2 * log_sigma), torch.full_like(train, 2 * log_sigma)
     for prior in (None, Mixture()):
-        parts = decompose_rate_under(test, widths[0], train, widths[1], generator, draws=32, prior=prior)
+        parts = decompose_rate_under(test, widths[0], train, widths[1], generator, draws=64, prior=prior)
         total = parts.information_under_reference + parts.marginal_under_reference
         torch.testing.assert_close(parts.rate, total, rtol=1e-9, atol=1e-9)
         sampled = parts.information_under_reference_mc + parts.marginal_under_reference_mc
