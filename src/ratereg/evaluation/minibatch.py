@@ -40,7 +40,7 @@ def minibatch_weights(batch: int, images: int, method: MinibatchMethod) -> Float
         ValueError: the method is unknown, or the batch is empty, larger than the data set, or of one image for
             "stratified".
 
-    Source: Chen, Li, Grosse and Duvenaud (2018), section 4.1 and appendix C.
+    Source: Chen, Li, Grosse and Duvenaud (2018).
     """
     if method not in ("plain", "weighted", "stratified"):
         raise ValueError(f"method is {method!r}; give 'plain', 'weighted' or 'stratified'.")
@@ -84,7 +84,7 @@ def minibatch_log_prob(
     Raises:
         ValueError: shapes do not agree, a value is NaN or infinite, or as in `minibatch_weights`.
 
-    Source: Chen, Li, Grosse and Duvenaud (2018), section 4.1 (weighted) and appendix C (stratified).
+    Source: Chen, Li, Grosse and Duvenaud (2018).
     """
     check_posteriors(mean, log_var)
     if z.shape != mean.shape:

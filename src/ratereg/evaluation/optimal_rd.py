@@ -99,7 +99,7 @@ def optimal_rate_distortion(
         ValueError: an argument is out of its range, `x` holds NaN or does not fit the model, or the checkpoint is of
             other settings, images or weights.
 
-    Source: Huang et al. (2020), Evaluating lossy compression rates of deep generative models, section 4.
+    Source: Huang et al. (2020), Evaluating lossy compression rates of deep generative models.
     """
     how = Chains(chains, leapfrog, seed)
     points = torch.tensor(sorted(set(betas), reverse=True), dtype=torch.float64)
