@@ -35,7 +35,7 @@ rerun: $(READY) ## run a notebook with other settings: make rerun NOTEBOOK=noteb
 	@test -n "$(NOTEBOOK)" || { echo 'Say which notebook: make rerun NOTEBOOK=notebooks/capacity.md PARAMS="-p steps 200"' >&2; exit 2; }
 	$(BIN)/ratereg rerun $(NOTEBOOK) $(PARAMS)
 
-results: $(READY) ## measure the published studies that have no result yet (hours on two cores): make results ARGS="capacity --scale cpu"
+results: $(READY) ## measure the published studies that have no result yet, nine minutes of it: make results ARGS="--minutes 9"
 	$(BIN)/ratereg results $(ARGS)
 
 bench: $(READY) ## measure speed side by side, with the scripts in benchmarks/

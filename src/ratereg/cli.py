@@ -1,100 +1,215 @@
-"""The `ratereg` command: what a notebook does, in a terminal."""
+"""The `ratereg` command: what a notebook does, in a terminal. It needs the standard library and the package alone."""
 
+import argparse
 import ast
+import os
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from ratereg.data.given import variable, write_given
+from ratereg.data.images import KNOWN, read_known
+from ratereg.storage import StorageError, cache_directory
+from ratereg.studies import CATALOG, Results, load_or_run, published
+from ratereg.studies.archive import unpack
+from ratereg.studies.campaign import make_results
+from ratereg.studies.outlook import spoken
+from ratereg.studies.results import find_published
+from ratereg.training.interruption import Stopped
 
-from ratereg.studies import CATALOG, Results, Study, load_or_run, published
-from ratereg.studies.results import find_published, published_directory
-from ratereg.studies.run import find, run
+__all__ = ["main"]
 
-__all__ = ["app", "main"]
+_INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 
-app = typer.Typer(
-    help="Rate-distortion analyses of variational autoencoders.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-_Scale = Annotated[str | None, typer.Option(help="full or cpu; by default the largest that has a result.")]
+_EXTRAS = {"dask": "cluster", "distributed": "cluster"}
+"""Packages of other extras than `book`."""
 
 
-@app.command("studies")
-def list_studies() -> None:
-    """List the published studies and their results."""
+def main() -> None:
+    """Run the command; an error that says what would do is shown in one line, without a traceback."""
+    parser = _parser()
+    if not sys.argv[1:]:
+        parser.print_help()
+        raise SystemExit(2)
+    try:
+        arguments = parser.parse_args(_join_pairs(sys.argv[1:]))
+        arguments.command(arguments)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0], "book")
+        what = "clusters need" if extra == "cluster" else "notebooks need"
+        raise _ended(2, f"{error}; pip install -e '.[{extra}]' in a checkout installs what {what}.") from None
+    except (ValueError, LookupError, FileNotFoundError, StorageError, MemoryError) as error:
+        raise _ended(2, str(error)) from None
+    except Stopped as stopped:
+        reached = f"stopped after step {stopped.step:,} of {stopped.steps:,}, and all is saved"
+        raise _ended(_INTERRUPTED, f"{reached}. {_go_on()}") from None
+    except KeyboardInterrupt:
+        kept = f"stopped at once. The last checkpoints and all finished members are kept in {cache_directory()}"
+        raise _ended(_INTERRUPTED, f"{kept}. {_go_on()}") from None
+
+
+def _list_studies(_: argparse.Namespace) -> None:
     for name, scales in CATALOG.items():
         for scale, study in scales.items():
             place = find_published(study.digest)
             where = f"{place.parent.parent.name}/{place.parent.name}/{place.name}" if place else "no result"
-            typer.echo(f"{name:12} {scale:6} {len(study):4} members, {study.steps:7,} steps   {where}")
+            print(f"{name:12} {scale:6} {len(study):4} members, {study.steps:7,} steps   {where}")
 
 
-@app.command("run")
-def run_study(
-    name: Annotated[str, typer.Argument(help="A published study; `ratereg studies` lists them.")],
-    scale: _Scale = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Another setting, e.g. steps=2000.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.")] = None,
-    max_members: Annotated[int | None, typer.Option(help="Train at most that many models at once.")] = None,
-) -> None:
-    """Run a published study, or a variant of it, unless its result is there, and print what it found."""
-    study = published(name, scale).replace(**_parse(settings or []))
-    _report(load_or_run(study, device=device, max_members=max_members))
+def _run_study(arguments: argparse.Namespace) -> None:
+    _give(arguments.data)
+    study = published(arguments.name, arguments.scale).replace(**_parse(arguments.set))
+    results = load_or_run(
+        study,
+        device=_devices(arguments.device),
+        scheduler=arguments.scheduler,
+        max_members=arguments.max_members,
+        checkpoint_seconds=arguments.checkpoint_seconds,
+    )
+    _report(results)
 
 
-@app.command("results")
-def make_results(
-    names: Annotated[list[str] | None, typer.Argument(help="Published studies; by default all.")] = None,
-    scale: Annotated[str, typer.Option(help="full or cpu.")] = "cpu",
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.")] = None,
-    max_members: Annotated[int | None, typer.Option(help="Train at most that many models at once.")] = None,
-) -> None:
-    """Run the published studies that have no result at a scale, and put their results into results/."""
-    for name in names or list(CATALOG):
-        study = published(name, scale)
-        if find_published(study.digest):
-            typer.echo(f"{name}: there already at scale {scale}.")
-            continue
-        place, cached = published_directory() / name / study.digest, find(study)
-        _report(cached.save(place) if cached else run(study, place, device=device, max_members=max_members))
+def _make_results(arguments: argparse.Namespace) -> None:
+    _give(arguments.data)
+    if arguments.unpack:
+        if arguments.archive is None:
+            raise ValueError("--unpack needs an archive; give --archive FILE.tar.gz.")
+        print("\n".join(unpack(arguments.archive)) or "all of it is there already")
+        return
+    left = make_results(
+        arguments.names,
+        arguments.scale,
+        seconds=None if arguments.minutes is None else 60 * arguments.minutes,
+        archive=arguments.archive,
+        device=_devices(arguments.device),
+        max_members=arguments.max_members,
+        checkpoint_seconds=arguments.checkpoint_seconds,
+        say=lambda line: print(line, flush=True),
+    )
+    for one in left:
+        print(f"left: {one.name} at scale {one.scale}, {one.members} of {one.of} members, {spoken(one.seconds)}")
+    if left:
+        print(f"On this machine that takes about {spoken(sum(one.seconds for one in left))} in all. {_go_on()}")
+    else:
+        print("Nothing is left.")
 
 
-@app.command("rerun")
-def rerun_notebook(
-    notebook: Annotated[Path, typer.Argument(help="A text notebook, e.g. notebooks/capacity.md.")],
-    parameters: Annotated[
-        list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="A parameter of the notebook.")
-    ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The executed notebook to write.")] = None,
-) -> None:
-    """Run a notebook with other parameters, and write the executed notebook."""
+def _write_data(arguments: argparse.Namespace) -> None:
+    output = arguments.output or Path(f"{arguments.name}.npz")
+    written = write_given(read_known(arguments.name), output)
+    print(f"written: {written}, {written.stat().st_size / 1e6:.1f} MB. On a machine without the set, say")
+    print(f"  --data {arguments.name}={written}   or   export {variable(arguments.name)}={written}")
+
+
+def _rerun_notebook(arguments: argparse.Namespace) -> None:
     from ratereg.rerun import rerun
 
-    pairs = [parameter.partition("=")[::2] for parameter in parameters or []]
-    typer.echo(f"written: {rerun(notebook, dict(pairs), output)}")
+    pairs = [parameter.partition("=")[::2] for parameter in arguments.p]
+    print(f"written: {rerun(arguments.notebook, dict(pairs), arguments.output)}")
 
 
-def main() -> None:
-    """Run the command; an error that says what would do is shown without a traceback."""
-    try:
-        app(args=_join_pairs(sys.argv[1:]))
-    except ModuleNotFoundError as error:
-        extra = "pip install -e '.[book]' in a checkout installs what notebooks need."
-        typer.echo(f"ratereg: {error}; {extra}", err=True)
-        raise SystemExit(2) from None
-    except (ValueError, LookupError, FileNotFoundError) as error:
-        typer.echo(f"ratereg: {error}", err=True)
-        raise SystemExit(2) from None
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ratereg",
+        description="Rate-distortion analyses of variational autoencoders.",
+        epilog="`ratereg COMMAND --help` says more of each. What takes long goes on where it was stopped when the same "
+        "command is given again.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, does: Any, summary: str, *examples: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(
+            name,
+            help=summary[0].lower() + summary[1:].rstrip("."),
+            description=summary,
+            epilog="\n".join(["examples:", *(f"  ratereg {example}" for example in examples)]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        one.set_defaults(command=does)
+        return one
+
+    command("studies", _list_studies, "List the published studies and their results.", "studies")
+
+    run = command(
+        "run",
+        _run_study,
+        "Run a published study, or a variant of it, unless its result is there, and print what it found.",
+        "run plane --scale cpu --set steps=2000 --set betas=1,0.1 --set precision=float32",
+        "run capacity --scale full --scheduler tcp://10.0.0.1:8786",
+    )
+    run.add_argument("name", metavar="NAME", help="a published study; `ratereg studies` lists them")
+    run.add_argument("--scale", help="full or cpu; by default the largest that has a result")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting, e.g. steps=2000 (repeatable)"
+    )
+    run.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, whose workers train instead")
+    _add_training(run)
+
+    results = command(
+        "results",
+        _make_results,
+        "Run the published studies that have no result at a scale, and put their results into results/.",
+        "results --minutes 9",
+        "results plane --scale full --minutes 9 --archive results.tar.gz",
+        "results --archive results.tar.gz --unpack",
+    )
+    results.add_argument("names", nargs="*", metavar="NAME", help="published studies; by default all")
+    results.add_argument("--scale", help="full or cpu; by default full where there is a GPU, else cpu")
+    results.add_argument("--minutes", type=float, metavar="M", help="for this call; what is not done by then is saved")
+    results.add_argument(
+        "--archive",
+        type=Path,
+        metavar="FILE",
+        help="a .tar.gz that gets what is finished; what it holds already is read first",
+    )
+    results.add_argument("--unpack", action="store_true", help="only read the archive")
+    _add_training(results)
+
+    data = command(
+        "data",
+        _write_data,
+        "Write a known image set to one file, for machines that can't fetch it.",
+        "data fashion-mnist --output fashion-mnist.npz",
+        "results --data fashion-mnist=fashion-mnist.npz",
+    )
+    data.add_argument("name", choices=list(KNOWN), help="the set")
+    data.add_argument("-o", "--output", type=Path, metavar="FILE", help="the .npz file; by default NAME.npz")
+
+    rerun = command(
+        "rerun",
+        _rerun_notebook,
+        "Run a notebook with other parameters, and write the executed notebook.",
+        "rerun notebooks/capacity.md -p steps 200 -p betas [1,0.1]",
+    )
+    rerun.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="a text notebook, e.g. notebooks/capacity.md")
+    rerun.add_argument(
+        "-p", action="append", default=[], metavar="NAME VALUE", help="a parameter of the notebook (repeatable)"
+    )
+    rerun.add_argument("-o", "--output", type=Path, metavar="FILE", help="the executed notebook to write")
+    return parser
 
 
-def _join_pairs(arguments: list[str]) -> list[str]:
-    """Join papermill's `-p NAME VALUE` to `-p NAME=VALUE`: options of two values, repeated, are beyond Typer."""
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """Options of the commands that train."""
+    parser.add_argument("--device", help="cpu, cuda, or several: cuda:0,cuda:1; by default all GPUs, or else the CPU")
+    parser.add_argument("--max-members", type=int, metavar="N", help="train at most that many models at once")
+    parser.add_argument(
+        "--checkpoint-seconds", type=float, default=300, metavar="S", help="how often the state is kept; by default 300"
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a known image set given as a file; `ratereg data` makes one (repeatable)",
+    )
+
+
+def _join_pairs(arguments: Sequence[str]) -> list[str]:
+    """Join papermill's `-p NAME VALUE` to `-p NAME=VALUE`, so that either may be given, and any value."""
     joined: list[str] = []
     rest = iter(arguments)
     for argument in rest:
@@ -105,7 +220,7 @@ def _join_pairs(arguments: list[str]) -> list[str]:
     return joined
 
 
-def _parse(settings: list[str]) -> dict[str, Any]:
+def _parse(settings: Sequence[str]) -> dict[str, Any]:
     """Read NAME=VALUE as Python values; a word that is none is taken as a string, and 1,0.1 is a tuple."""
     parsed = {}
     for setting in settings:
@@ -121,10 +236,36 @@ def _parse(settings: list[str]) -> dict[str, Any]:
     return parsed
 
 
+def _give(files: Sequence[str]) -> None:
+    """Note where known sets are given; in the environment, so that other processes of the run know it too."""
+    for given in files:
+        name, equals, file = given.partition("=")
+        if not equals or not file or name not in KNOWN:
+            known = " or ".join(KNOWN)
+            raise ValueError(
+                f"--data is {given!r}; give NAME=FILE with the name {known}; a path is a source by itself."
+            )
+        os.environ[variable(name)] = str(Path(file).expanduser().absolute())
+
+
+def _devices(device: str | None) -> str | list[str] | None:
+    return device.split(",") if device and "," in device else device
+
+
+def _ended(code: int, message: str) -> SystemExit:
+    print(f"ratereg: {message}", file=sys.stderr)
+    return SystemExit(code)
+
+
+def _go_on() -> str:
+    program = "python -m ratereg" if Path(sys.argv[0]).name == "__main__.py" else "ratereg"
+    return f"To go on, run the same command again: {program} {shlex.join(sys.argv[1:])}"
+
+
 def _report(results: Results) -> None:
-    study: Study = results.study
     columns = ["split", "layers", "beta", "partition", "rate", "distortion", "mutual_information", "marginal_kl"]
     table = results.final[columns].groupby(columns[:4], sort=False).mean().round(2)
-    typer.echo(f"Means over {len(study.axis_seeds)} seeds at step {study.steps:,}, in nats:")
-    typer.echo(table.to_string())
-    typer.echo(f"All of it: {results.directory}")
+    study = results.study
+    print(f"Means over {len(study.axis_seeds)} seeds at step {study.steps:,}, in nats:")
+    print(table.to_string())
+    print(f"All of it: {results.directory}")

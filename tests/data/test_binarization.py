@@ -95,11 +95,11 @@ def trainer(betas: list[float], seeds: list[int]) -> Trainer:
 def test_draws_change_with_the_step_and_the_seed_and_with_nothing_else() -> None:
     many, one = Streams([4, 9, 4], 50, 8, 3), Streams([9], 50, 8, 3)
     grey = torch.rand(1, 8, 30, generator=torch.Generator().manual_seed(0))
-    first = many.binarized(5, grey.expand(2, -1, -1))
-    assert torch.equal(first[1], one.binarized(5, grey)[0])
+    first = many.thresholds(5, 30)
+    assert torch.equal(first[1], one.thresholds(5, 30)[0])
     assert not torch.equal(first[0], first[1])
-    assert not torch.equal(first, many.binarized(6, grey.expand(2, -1, -1)))
-    mean = torch.stack([one.binarized(step, grey) for step in range(2000)]).mean(0)
+    assert not torch.equal(first, many.thresholds(6, 30))
+    mean = torch.stack([one.thresholds(step, 30) < grey for step in range(2000)]).float().mean(0)
     assert ((mean - grey).abs() <= 5 * (grey * (1 - grey) / 2000).sqrt() + 1e-6).all()
 
 

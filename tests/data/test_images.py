@@ -87,7 +87,7 @@ def test_a_set_that_cannot_be_had_says_how_to_get_it() -> None:
         data.load("mnist")
 
 
-@pytest.mark.parametrize("file", images._FILES)
+@pytest.mark.parametrize("file", images.FILES)
 @pytest.mark.parametrize("content", [b"", b"no idx file at all", idx(PIXELS["train"])[:-9], idx(LABELS["t10k"][:3])])
 def test_damaged_files_are_refused(file: str, content: bytes, tmp_path: Path) -> None:
     folder = tmp_path / "data" / "MNIST" / "raw"

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ratereg import native
 from ratereg.evaluation import kernel
 from ratereg.evaluation.aggregate import aggregate_log_prob, component_log_prob
 
@@ -229,9 +230,9 @@ def test_the_number_of_threads_changes_nothing() -> None:
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RATEREG_KERNEL", raising=False)
-    kernel._library.cache_clear()
+    native._loaded.cache_clear()
     yield tmp_path / "cache"
-    kernel._library.cache_clear()
+    native._loaded.cache_clear()
 
 
 def compiler(path: Path, script: str) -> str:
@@ -265,7 +266,7 @@ def test_the_kernel_is_compiled_once_and_in_silence(empty_cache: Path, capfd: py
         pytest.skip("there is no C compiler here")
     (library,) = (empty_cache / "kernels").iterdir()
     first = library.stat().st_mtime_ns
-    kernel._library.cache_clear()
+    native._loaded.cache_clear()
     assert kernel.available()
     assert [path.stat().st_mtime_ns for path in (empty_cache / "kernels").iterdir()] == [first]
     assert capfd.readouterr() == ("", "")
@@ -273,7 +274,7 @@ def test_the_kernel_is_compiled_once_and_in_silence(empty_cache: Path, capfd: py
 
 def test_several_may_compile_at_the_same_time(empty_cache: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
-        libraries = list(pool.map(lambda _: kernel._library.__wrapped__(), range(3)))
+        libraries = list(pool.map(lambda _: native._loaded.__wrapped__(kernel._SOURCE, kernel._declare), range(3)))
     if not any(libraries):
         pytest.skip("there is no C compiler here")
     assert all(libraries)

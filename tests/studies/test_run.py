@@ -1,5 +1,6 @@
 """From a study to its results, on real training of small networks."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import pandas as pd
 import pytest
 
 import ratereg
+from ratereg.storage import StorageError, locked
 from ratereg.studies import MLP, Data, Results, Study, load_or_run
 from ratereg.studies import run as run_module
 from ratereg.studies.provenance import joined
+from ratereg.training.interruption import Stopped
 
 STUDY = Study(
     data=[
@@ -42,7 +45,7 @@ def test_a_study_trains_every_member_and_measures_it(cache: Path) -> None:
     assert len(table) == len(STUDY) * 2 * len(STUDY.record_steps)
     assert (table["rate"] - table["mutual_information"] - table["marginal_kl"]).abs().max() < 1e-9
     assert (table["mutual_information"] < table["log_n"] + 4 * table["mutual_information_se"] + 1e-6).all()
-    assert np.isfinite(table.drop(columns="share").select_dtypes("number")).all(axis=None)
+    assert np.isfinite(table.drop(columns=["share", "diverged_at"]).select_dtypes("number")).all(axis=None)
     for (_, _), curve in table.groupby(["member", "partition"]):
         assert curve["distortion"].iloc[-1] < curve["distortion"].iloc[0]
     assert (final["images"] == np.where(final["partition"] == "train", final["n_train"], final["n_test"])).all()
@@ -55,7 +58,10 @@ def test_a_study_trains_every_member_and_measures_it(cache: Path) -> None:
 
 def test_members_come_back_in_the_studys_order_whatever_the_shards(cache: Path) -> None:
     study = STUDY.replace(steps=20)
-    tables = [run_module.run(study, cache / str(limit), progress=False, max_members=limit).table for limit in (None, 1)]
+    tables = []
+    for limit in (None, 1):
+        tables.append(run_module.run(study, cache / str(limit), progress=False, max_members=limit).table)
+        shutil.rmtree(cache / "members")
     for index, member in enumerate(STUDY.members):
         row = tables[0][tables[0]["member"] == index].iloc[0]
         assert (row["beta"], row["seed"], row["split"]) == (member.beta, member.seed, member.data.split)
@@ -77,17 +83,18 @@ def test_a_result_is_found_again_and_equal(cache: Path, monkeypatch: pytest.Monk
 def test_a_stopped_run_goes_on_and_ends_with_the_same_table(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = STUDY.replace(steps=40)
     straight = run_module.run(study, cache / "straight", progress=False)
+    shutil.rmtree(cache / "members")
     from ratereg.studies import shard as shard_module
 
-    measure, calls = shard_module._measure, []
+    measure, calls = shard_module.measure, []
 
-    def stop_at_the_seventh(*arguments: object) -> list[dict[str, object]]:
+    def stop_at_the_thirtieth(*arguments: object, **settings: object) -> list[dict[str, object]]:
         calls.append(arguments)
-        if len(calls) == 7:
+        if len(calls) == 30:
             raise KeyboardInterrupt
-        return measure(*arguments)
+        return measure(*arguments, **settings)
 
-    monkeypatch.setattr(shard_module, "_measure", stop_at_the_seventh)
+    monkeypatch.setattr(shard_module, "measure", stop_at_the_thirtieth)
     with pytest.raises(KeyboardInterrupt):
         run_module.run(study, cache / "resumed", progress=False, checkpoint_seconds=0)
     resumed = run_module.run(study, cache / "resumed", progress=False, checkpoint_seconds=0)
@@ -101,8 +108,63 @@ def test_a_member_that_diverges_leaves_the_others_as_they_are(cache: Path) -> No
     lost = both.final["beta"] == 1e39
     values = ["rate", "rate_se", "distortion", "distortion_se", "mutual_information", "marginal_kl"]
     assert both.final.loc[lost, values].isna().all(axis=None)
+    assert (both.final.loc[lost, "diverged_at"] == 1).all()
+    assert both.final.loc[~lost, "diverged_at"].isna().all()
+    shutil.rmtree(cache / "members")
     alone = load_or_run(study.replace(betas=1.0), progress=False)
     pd.testing.assert_frame_equal(both.final.loc[~lost, values].reset_index(drop=True), alone.final[values], rtol=1e-3)
+
+
+def test_a_member_is_trained_once_whatever_studies_it_is_in(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_or_run(STUDY.replace(steps=6, betas=1.0), progress=False)
+    trained: list[run_module.Shard] = []
+    run_shard = run_module.run_shard
+
+    def noting(shard: run_module.Shard, *arguments: object, **settings: object) -> Results:
+        trained.append(shard)
+        return run_shard(shard, *arguments, **settings)
+
+    monkeypatch.setattr(run_module, "run_shard", noting)
+    both = load_or_run(STUDY.replace(steps=6, betas=[1.0, 0.3]), progress=False)
+    assert {member.beta for shard in trained for member in shard.members} == {0.3}
+    again = both.table[both.table["beta"] == 1.0].drop(columns="member").reset_index(drop=True)
+    pd.testing.assert_frame_equal(first.table.drop(columns="member"), again, check_exact=True)
+
+
+def test_a_run_that_is_asked_to_stop_keeps_its_state_and_goes_on(cache: Path) -> None:
+    study = STUDY.replace(data=STUDY.axis_data[0], steps=60)
+    straight = run_module.run(study, cache / "straight", progress=False)
+    shutil.rmtree(cache / "members")
+    asked = iter(range(10**9))
+    for _ in range(3):
+        with pytest.raises(Stopped) as stopped:
+            run_module.run(study, cache / "resumed", progress=False, stop=lambda: next(asked) % 25 == 24)
+        assert 0 < stopped.value.step <= 60
+        assert stopped.value.steps == 60
+    resumed = run_module.run(study, cache / "resumed", progress=False)
+    pd.testing.assert_frame_equal(straight.table, resumed.table, check_exact=True)
+
+
+def test_what_does_not_fit_into_memory_is_cut_or_refused_before_training(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = STUDY.replace(data=STUDY.axis_data[0], steps=3)
+    for module in ("run", "shard"):
+        monkeypatch.setattr(f"ratereg.studies.{module}.members_that_fit", lambda *_, **__: 3)
+    with pytest.raises(MemoryError, match="give at most 3"):
+        load_or_run(study, progress=False, max_members=4)
+    sizes: list[int] = []
+    monkeypatch.setattr(run_module, "keep", lambda shard, _: sizes.append(len(shard)))
+    with pytest.raises(FileNotFoundError):
+        load_or_run(study, progress=False)
+    assert sizes == [2, 2]
+
+
+def test_two_runs_of_one_study_exclude_each_other(cache: Path) -> None:
+    study = STUDY.replace(steps=2)
+    with locked(cache / "locks" / study.digest), pytest.raises(StorageError, match=study.digest):
+        load_or_run(study, progress=False)
+    load_or_run(study, progress=False)
 
 
 def test_a_resumed_run_names_all_that_it_ran_on() -> None:

@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ratereg.models.networks import Convolutional
 from ratereg.studies import CATALOG, MLP, Data, Gaussian, Study, published
 from ratereg.studies.catalog import identify
 
@@ -71,16 +73,6 @@ def test_replacing_with_none_keeps_the_value() -> None:
     assert study.replace(steps=None, betas=[2.0]) == Study(TETROMINOES, steps=5, betas=2.0)
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 100, None])
-def test_shards_hold_every_member_once_within_the_limit(limit: int | None) -> None:
-    study = Study([TETROMINOES, Data("x")], [MLP(1), MLP(3)], betas=[1, 0.1, 0.01], seeds=3)
-    shards = study.shards(limit)
-    members = [member for shard in shards for member in shard.members]
-    assert sorted(members, key=str) == sorted(study.members, key=str)
-    assert all(len(shard.axis_data) == len(shard.axis_networks) == 1 for shard in shards)
-    assert limit is None or max(map(len, shards)) <= limit
-
-
 def test_recorded_steps_are_log_spaced_and_end_at_the_last() -> None:
     assert Study(TETROMINOES, steps=10_000).record_steps == [100, 316, 1000, 3162, 10_000]
     assert Study(TETROMINOES, steps=1).record_steps == [1]
@@ -130,3 +122,16 @@ def test_the_catalog_names_its_studies() -> None:
         published("capacities")
     with pytest.raises(ValueError, match="'full', 'cpu'"):
         published("capacity", "gpu")
+
+
+@pytest.mark.parametrize("network", [Convolutional(), (MLP(), Convolutional()), (Convolutional(16, 4), MLP(3))], ids=str)
+def test_convolutional_networks_stand_on_the_axis_and_survive_json(network: object) -> None:
+    study = Study(TETROMINOES, network, betas=[1.0, 0.1])
+    networks = network if isinstance(network, tuple) else (network,)
+    assert study.axis_networks == networks
+    assert {member.network for member in study.members} == set(networks)
+    assert len(study) == 2 * len(networks)
+    assert Study.from_settings(json.loads(json.dumps(study.settings))) == study
+    assert study.digest != Study(TETROMINOES, betas=[1.0, 0.1]).digest
+    with pytest.raises(ValueError, match="values of type MLP or Convolutional"):
+        Study(TETROMINOES, [MLP(), Gaussian()])

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from ratereg.models.bernoulli import bernoulli_distortion
 
 __all__ = ["Bernoulli", "Gaussian", "Likelihood"]
 
@@ -40,27 +41,6 @@ class Likelihood(Protocol):
         ...
 
 
-class _BernoulliDistortion(torch.autograd.Function):
-    """softplus(l) - x l, summed over pixels, with its gradient sigmoid(l) - x written out.
-
-    Autograd's own gradient of the same expression makes four more passes over the pixels, which for shallow networks
-    cost as much as the matrix products.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
-        logits32 = logits if logits.dtype == torch.float64 else logits.float()
-        ctx.save_for_backward(logits32, x)
-        ctx.dtype = logits.dtype
-        return F.softplus(logits32).sub_(x * logits32).sum(-1)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        logits, x = ctx.saved_tensors
-        grad = torch.sigmoid(logits).sub_(x).mul_(grad_outputs[0].unsqueeze(-1))
-        return grad.to(ctx.dtype), None
-
-
 @dataclass(frozen=True)
 class Bernoulli:
     """A Bernoulli likelihood with logits as parameters.
@@ -72,8 +52,7 @@ class Bernoulli:
         self, parameters: Float[Tensor, "*lead pixels"], x: Float[Tensor, "*#lead pixels"]
     ) -> Float[Tensor, "*lead"]:
         """Return the cross-entropy of `x` in [0, 1] under the logits, in nats, summed over pixels and channels."""
-        distortion: Tensor = _BernoulliDistortion.apply(parameters, x)  # type: ignore[no-untyped-call]
-        return distortion
+        return bernoulli_distortion(parameters, x)
 
     def mean(self, parameters: Float[Tensor, "*lead pixels"]) -> Float[Tensor, "*lead pixels"]:
         """Return the expected pixel values, in [0, 1]."""

@@ -1,6 +1,5 @@
 """The variational autoencoder, always as an ensemble: axis 0 of every tensor is the member."""
 
-import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -9,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ratereg.models.likelihoods import Bernoulli, Likelihood
-from ratereg.models.networks import MLP
+from ratereg.models.networks import Network
 from ratereg.models.priors import StandardGaussian
 
 __all__ = ["VAE", "LatentVariableModel"]
@@ -63,12 +62,12 @@ class VAE(nn.Module):
         prior: p(z).
 
     Raises:
-        ValueError: `seeds` is empty.
+        ValueError: `seeds` is empty, or the network is not for images of that shape.
     """
 
     def __init__(
         self,
-        network: MLP,
+        network: Network,
         image_shape: tuple[int, int, int],
         seeds: Sequence[int],
         likelihood: Likelihood | None = None,
@@ -82,9 +81,8 @@ class VAE(nn.Module):
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         self.prior = StandardGaussian() if prior is None else prior
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        pixels = math.prod(image_shape)
-        self.encoder = network.encoder(pixels, generators)
-        self.decoder = network.decoder(pixels, generators)
+        self.encoder = network.encoder(image_shape, generators)
+        self.decoder = network.decoder(image_shape, generators)
 
     @property
     def members(self) -> int:

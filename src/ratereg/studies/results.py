@@ -1,13 +1,12 @@
 """What a study measured, in memory and in a result directory.
 
 A result directory holds `study.json` (the settings), `table.csv` (one row per member, step and partition),
-`arrays.npz` (pictures and latents, no pickle) and `provenance.json`. It is written whole or not at all.
+`arrays.npz` (pictures and latents, no pickle; `studies/arrays.py` says what of large ones) and `provenance.json`. It is
+written whole or not at all.
 """
 
 import json
-import os
-import shutil
-import tempfile
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,8 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from ratereg.storage import cache_directory
+from ratereg.storage import cache_directory, written_aside
+from ratereg.studies.arrays import load_arrays, save_arrays
 from ratereg.studies.study import Study
 
 __all__ = ["Results", "find_published", "published_directory"]
@@ -32,7 +32,8 @@ class Results:
     Attributes:
         study: its settings.
         table: tidy, one row per member, step and partition; rates, distortions and information in nats, each estimated
-            column X with its standard error X_se.
+            column X with its standard error X_se. `diverged_at` is the step at which a member's loss was no longer
+            finite, else NaN; the values of one that diverged are NaN from there on.
         arrays: `test_originals` (dataset, image, channel, height, width) and `test_reconstructions` (member, image,
             channel, height, width), uint8, with `member_dataset` (member) saying which originals; and the posteriors
             `train_mean`, `train_log_var`, `test_mean`, `test_log_var` (member, image, latent) of random images of each
@@ -73,22 +74,17 @@ class Results:
         return str(self.directory)
 
     def save(self, directory: Path) -> "Results":
-        """Write the result directory, whole or not at all, and return the results with their new place."""
+        """Write the result directory, whole or not at all, and return the results with their new place.
+
+        Raises:
+            StorageError: the disk is full, or the folder can't be written to.
+        """
         directory = Path(directory)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
-        try:
+        with written_aside(directory) as aside:
             (aside / "study.json").write_text(json.dumps(self.study.settings, indent=1) + "\n")
             self.table.to_csv(aside / "table.csv", index=False)
-            with (aside / "arrays.npz").open("wb") as stream:
-                np.savez_compressed(stream, allow_pickle=False, **dict(self.arrays))
+            save_arrays(aside, self.arrays)
             (aside / "provenance.json").write_text(json.dumps(dict(self.provenance), indent=1) + "\n")
-            aside.chmod(0o755)
-            if directory.exists():
-                shutil.rmtree(directory)
-            os.replace(aside, directory)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
         return Results(self.study, self.table, self.arrays, self.provenance, directory)
 
     @classmethod
@@ -104,9 +100,11 @@ class Results:
             raise FileNotFoundError(f"Results: {directory} lacks {', '.join(missing)}; give a whole result directory.")
         study = Study.from_settings(json.loads((directory / "study.json").read_text()))
         table = pd.read_csv(directory / "table.csv", dtype={"dataset": str})
-        with np.load(directory / "arrays.npz", allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return cls(study, table, arrays, json.loads((directory / "provenance.json").read_text()), directory)
+        if "diverged_at" not in table:
+            # Results from before there was that column have none that diverged.
+            table["diverged_at"] = math.nan
+        provenance = json.loads((directory / "provenance.json").read_text())
+        return cls(study, table, load_arrays(directory), provenance, directory)
 
 
 def published_directory() -> Path:

@@ -1,30 +1,50 @@
 """From a study to its results: found if they are there, else trained, measured and kept."""
 
+import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, Self
 
-import numpy as np
-import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from ratereg.data import ImageSet
-from ratereg.storage import cache_directory
+from ratereg.models.networks import Network
+from ratereg.storage import cache_directory, check_writable, locked
+from ratereg.studies.assemble import assemble
 from ratereg.studies.catalog import identify
-from ratereg.studies.provenance import joined
+from ratereg.studies.plan import plan
 from ratereg.studies.results import Results, find_published
-from ratereg.studies.shard import run_shard
+from ratereg.studies.shard import Shard, chosen_precision, images_of, run_shard
+from ratereg.studies.store import keep, kept, member_directory
 from ratereg.studies.study import Data, Study
+from ratereg.training.cost import members_that_fit
+from ratereg.training.interruption import interruptible
 
 __all__ = ["find", "load_or_run", "run"]
+
+
+class _Images(NamedTuple):
+    """What is to be known of a study's images while they are not in memory."""
+
+    name: str
+    shape: tuple[int, int, int]
+    images: int
+    n_train: int
+    n_test: int
+
+    @classmethod
+    def of(cls, images: ImageSet) -> Self:
+        return cls(images.name, images.image_shape, len(images.pixels), len(images.train), len(images.test))
 
 
 def load_or_run(
     study: Study,
     *,
-    device: str | torch.device | None = None,
+    device: str | torch.device | Sequence[str | torch.device] | None = None,
+    scheduler: str | None = None,
     progress: bool = True,
     max_members: int | None = None,
     checkpoint_seconds: float = 300,
@@ -33,13 +53,19 @@ def load_or_run(
 
     Arguments:
         study: what to look for or to run.
-        device: to train on; None for the GPU if there is one, else the CPU.
+        device: to train on, or several, of which each takes one shard at a time; None for all GPUs if there are any,
+            else the CPU.
+        scheduler: the address of a Dask scheduler, whose workers train instead.
         progress: show a bar with speed, time left and losses.
-        max_members: train at most that many members at once; None for all of one data set and network.
+        max_members: train at most that many members at once; None for as many of one data set and network as the
+            device's memory holds, parted among several devices; on a cluster those of one seed.
         checkpoint_seconds: how often the state of training is kept, so that a stopped run goes on.
 
     Raises:
         LookupError: the site is being built, and the study is a published one without a result.
+        MemoryError: not even one member fits into the device's memory.
+        Stopped: the run was interrupted; its state is kept.
+        StorageError: the cache can't be written, or another process has the study under way.
         ValueError: the data or a setting is refused.
     """
     found = find(study)
@@ -55,6 +81,7 @@ def load_or_run(
         study,
         cache_directory() / "studies" / study.digest,
         device=device,
+        scheduler=scheduler,
         progress=progress,
         max_members=max_members,
         checkpoint_seconds=checkpoint_seconds,
@@ -75,79 +102,121 @@ def run(
     study: Study,
     directory: Path,
     *,
-    device: str | torch.device | None = None,
+    device: str | torch.device | Sequence[str | torch.device] | None = None,
+    scheduler: str | None = None,
     progress: bool = True,
     max_members: int | None = None,
     checkpoint_seconds: float = 300,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Results:
-    """Train and measure all members of a study, shard by shard; finished shards of a stopped run are not run again.
+    """Train and measure the members of a study that have not been, shard by shard, and save all to `directory`.
 
-    The results are saved to `directory`; the other arguments are those of `load_or_run`.
+    The other arguments are those of `load_or_run`; when `stop` returns True, the state is kept and `Stopped` is raised.
     """
-    target = _checked_device(device)
-    visible = progress and not os.environ.get("RATEREG_BUILDING_SITE")
-    images = {one: one.load() for one in study.axis_data}
+    devices = _checked_devices(device)
+    images = {one: _Images.of(images_of(one)) for one in study.axis_data}
     _check_images(images)
-    shards = study.shards(max_members)
-    places = [cache_directory() / "shards" / shard.digest for shard in shards]
-    parts = []
-    with tqdm(total=len(study) * study.steps, unit=" member-steps", unit_scale=True, disable=not visible) as bar:
-        for number, (shard, place) in enumerate(zip(shards, places, strict=True), 1):
-            bar.set_description(f"{_describe(shard)} [{number}/{len(shards)}]")
-            if (place / "provenance.json").is_file():
-                parts.append(Results.load(place))
-                bar.update(len(shard) * shard.steps)
-            else:
-                checkpoint = place.with_suffix(".checkpoint")
-                part = run_shard(shard, images[shard.axis_data[0]], target, checkpoint, bar, checkpoint_seconds)
-                parts.append(part.save(place))
-                checkpoint.unlink(missing_ok=True)
-    results = _assemble(study, parts).save(directory)
-    for place in places:
-        shutil.rmtree(place, ignore_errors=True)
-    return results
+    digests = study.member_digests()
+    missing = [member for member, digest in digests.items() if not kept(digest)]
+    limit = _limit(study, images, devices, on_cluster=scheduler is not None)
+    if max_members is not None and max_members < 1:
+        raise ValueError(f"run: max_members is {max_members}; give at least 1.")
+    shards = plan(study, missing, lambda *shared: limit(*shared) if max_members is None else max_members)
+    check_writable(cache_directory())
+    check_writable(Path(directory).parent)
+    visible = progress and not os.environ.get("RATEREG_BUILDING_SITE")
+    with (
+        locked(cache_directory() / "locks" / study.digest),
+        interruptible() as interrupted,
+        tqdm(total=len(study) * study.steps, unit=" member-steps", unit_scale=True, disable=not visible) as bar,
+    ):
+        bar.update((len(study) - len(missing)) * study.steps)
+
+        def asked() -> bool:
+            return interrupted() or stop()
+
+        for shard, results in _executed(shards, devices, scheduler, checkpoint_seconds, bar, asked):
+            keep(shard, results)
+            shutil.rmtree(shard.directory, ignore_errors=True)
+    parts = {member: Results.load(member_directory(digest)) for member, digest in digests.items()}
+    return assemble(study, parts).save(directory)
 
 
-def _assemble(study: Study, parts: Sequence[Results]) -> Results:
-    """Put the results of all shards together, in the order of the study's members."""
-    position = {member: index for index, member in enumerate(study.members)}
-    tables, stacks, places, originals = [], [], [], {}
-    for part in parts:
-        order = np.array([position[member] for member in part.study.members])
-        tables.append(part.table.assign(member=order[part.table["member"].to_numpy()]))
-        stacks.append({name: values for name, values in part.arrays.items() if name != "test_originals"})
-        places.append(order)
-        originals[part.study.axis_data[0]] = part.arrays["test_originals"]
-    by_member = np.argsort(np.concatenate(places))
-    arrays = {name: _concatenate([stack[name] for stack in stacks])[by_member] for name in stacks[0]}
-    arrays["test_originals"] = _concatenate([originals[one] for one in study.axis_data])
-    arrays["member_dataset"] = np.array([study.axis_data.index(member.data) for member in study.members])
-    table = pd.concat(tables).sort_values(["member", "step", "partition"], ascending=[True, True, False])
-    provenance = joined([part.provenance for part in parts]) | {
-        "seconds": sum(part.provenance["seconds"] for part in parts),
-        "steps": study.steps,
-        "members": len(study),
-    }
-    name = identify(study)
-    if name is not None:
-        provenance |= {"study": name[0], "scale": name[1]}
-    return Results(study, table.reset_index(drop=True), arrays, provenance)
+def _executed(
+    shards: Sequence[Shard],
+    devices: Sequence[torch.device],
+    scheduler: str | None,
+    checkpoint_seconds: float,
+    bar: "tqdm[Any]",
+    stop: Callable[[], bool],
+) -> Iterator[tuple[Shard, Results]]:
+    """Yield the shards and their results as they are finished."""
+
+    def report(made: int) -> None:
+        bar.update(made)
+
+    if scheduler is not None:
+        from ratereg.studies.cluster import on_cluster
+
+        yield from on_cluster(shards, scheduler, checkpoint_seconds=checkpoint_seconds, report=report, stop=stop)
+    elif len(devices) > 1 and len(shards) > 1:
+        from ratereg.studies.devices import on_devices
+
+        yield from on_devices(shards, devices, checkpoint_seconds=checkpoint_seconds, report=report, stop=stop)
+    else:
+        for number, shard in enumerate(shards, 1):
+            bar.set_description(f"{shard} [{number}/{len(shards)}]")
+            yield (
+                shard,
+                run_shard(
+                    shard,
+                    devices[0],
+                    checkpoint_seconds=checkpoint_seconds,
+                    report=report,
+                    stop=stop,
+                    describe=None if bar.disable else bar.set_postfix_str,
+                ),
+            )
 
 
-def _concatenate(stacks: list[np.ndarray]) -> np.ndarray:
-    """Join stacks of (member, image, ...), cut to the fewest images, latents filled up with NaN to the most."""
-    images, last = min(stack.shape[1] for stack in stacks), max(stack.shape[-1] for stack in stacks)
-    fills = [[(0, 0)] * (stack.ndim - 1) + [(0, last - stack.shape[-1])] for stack in stacks]
-    filled = [
-        np.pad(stack, fill, constant_values=np.nan) if fill[-1][1] else stack
-        for stack, fill in zip(stacks, fills, strict=True)
-    ]
-    return np.concatenate([stack[:, :images] for stack in filled])
+def _limit(
+    study: Study, images: dict[Data, _Images], devices: Sequence[torch.device], *, on_cluster: bool
+) -> Callable[[Data, Network], int]:
+    """Return how many members of a data set and a network are trained together, unless the user says how many."""
+    if on_cluster:
+        return lambda *_: len(study.axis_betas)
+    each = math.ceil(len(study.axis_betas) * len(study.axis_seeds) / len(devices))
+
+    def limit(data: Data, network: Network) -> int:
+        fit = min(
+            members_that_fit(
+                network,
+                images[data].shape,
+                batch_size=study.batch_size,
+                precision=chosen_precision(study, device),
+                images=images[data].images,
+                device=device,
+            )
+            for device in devices
+        )
+        return min(fit, each)
+
+    return limit
 
 
-def _checked_device(device: str | torch.device | None) -> torch.device:
+def _checked_devices(device: str | torch.device | Sequence[str | torch.device] | None) -> list[torch.device]:
+    if device is None:
+        count = torch.cuda.device_count()
+        device = [f"cuda:{index}" for index in range(count)] or "cpu"
+    several = [device] if isinstance(device, str | torch.device) else list(device)
+    if not several:
+        raise ValueError("device is empty; give at least one, for example 'cpu'.")
+    return [_checked_device(one) for one in several]
+
+
+def _checked_device(device: str | torch.device) -> torch.device:
     try:
-        target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        target = torch.device(device)
         torch.empty(0, device=target)
     except (RuntimeError, AssertionError, NotImplementedError):
         there = ["'cpu'", *(["'cuda'"] if torch.cuda.is_available() else [])]
@@ -155,22 +224,17 @@ def _checked_device(device: str | torch.device | None) -> torch.device:
     return target
 
 
-def _check_images(images: dict[Data, ImageSet]) -> None:
+def _check_images(images: dict[Data, _Images]) -> None:
     """Refuse what one table cannot hold: images of several shapes, and data that its columns do not tell apart."""
-    shapes = {one.source: image_set.image_shape for one, image_set in images.items()}
+    shapes = {one.source: facts.shape for one, facts in images.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"Study: data has images of different shapes, {shapes}; give them studies of their own.")
     alike: dict[tuple[object, ...], Data] = {}
-    for one, image_set in images.items():
-        columns = (image_set.name, one.split, one.share, len(image_set.train), len(image_set.test))
+    for one, facts in images.items():
+        columns = (facts.name, one.split, one.share, facts.n_train, facts.n_test)
         if columns in alike:
             raise ValueError(
                 f"Study: data holds {alike[columns]} and {one}, which have the same name, split and numbers of images, "
                 "so that a table would mix them up; give them studies of their own."
             )
         alike[columns] = one
-
-
-def _describe(shard: Study) -> str:
-    one, network = shard.axis_data[0], shard.axis_networks[0]
-    return f"{Path(one.source).name} {one.split}, {network.layers} x {network.width}"

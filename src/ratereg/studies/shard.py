@@ -1,183 +1,240 @@
-"""One shard: the members of one data set and one network, trained as one ensemble and measured along the way."""
+"""One shard: members of one data set and one network, trained as one ensemble and measured along the way."""
 
+import copy
 import hashlib
-import math
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int64, UInt8
-from torch import Tensor
-from tqdm import tqdm
+from torch import nn
 
 from ratereg.data import ImageSet
-from ratereg.evaluation import decompose_rate, distortion, encode
 from ratereg.models import VAE
-from ratereg.storage import load_checkpoint, save_checkpoint
+from ratereg.models.networks import Network
+from ratereg.storage import cache_directory, load_checkpoint, locked, save_checkpoint
+from ratereg.studies.measure import keepsakes, measure
 from ratereg.studies.provenance import environment, joined
 from ratereg.studies.results import Results
-from ratereg.studies.study import Study
+from ratereg.studies.study import Data, Member, Study
 from ratereg.training import Precision, Trainer, best_precision
+from ratereg.training.cost import members_that_fit
+from ratereg.training.interruption import Stopped
 
-__all__ = ["run_shard"]
+__all__ = ["Shard", "chosen_precision", "run_shard"]
 
-_DISPLAY_EVERY = 20
+_SECONDS_BETWEEN_DISPLAYS = 1.0
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Members of a study that are trained together.
+
+    Arguments:
+        study: whose settings they have.
+        members: some of its members, all of one data set and one network.
+    """
+
+    study: Study
+    members: tuple[Member, ...]
+
+    @property
+    def data(self) -> Data:
+        """The images of all members."""
+        return self.members[0].data
+
+    @property
+    def network(self) -> Network:
+        """The architecture of all members."""
+        return self.members[0].network
+
+    @cached_property
+    def digest(self) -> str:
+        """The key of the shard's checkpoint: that of its members, in their order."""
+        digests = self.study.member_digests(self.members)
+        return hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:12]
+
+    @property
+    def directory(self) -> Path:
+        """Where its checkpoint lies while it is under way."""
+        return cache_directory() / "shards" / self.digest
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __str__(self) -> str:
+        return f"{Path(self.data.source).name} {self.data.split}, {self.network.layers} x {self.network.width}"
 
 
 def run_shard(
-    study: Study, images: ImageSet, device: torch.device, checkpoint: Path, bar: "tqdm[Any]", checkpoint_seconds: float
+    shard: Shard,
+    device: torch.device,
+    *,
+    checkpoint_seconds: float,
+    report: Callable[[int], None],
+    stop: Callable[[], bool],
+    describe: Callable[[str], None] | None = None,
+    wait: float = 0.0,
 ) -> Results:
-    """Train and measure the members of a study of one data set and one network.
+    """Train and measure the members of a shard, going on from its checkpoint if there is one.
+
+    The result's table numbers the members as the shard does.
 
     Arguments:
-        study: of one data set and one network.
-        images: the study's data.
+        shard: what to train.
         device: to train and measure on.
-        checkpoint: the file that the state of training is kept in; a run goes on from it if it is there.
-        bar: advanced by one per member and step.
         checkpoint_seconds: how often the state is kept.
+        report: called with the number of steps made, summed over members.
+        stop: asked between steps; when it returns True the state is kept and the run ends.
+        describe: called with the last losses about once a second.
+        wait: seconds to wait for another process that has the shard under way.
+
+    Raises:
+        MemoryError: the shard is too large for the device.
+        Stopped: `stop` returned True.
+        StorageError: the checkpoint can't be written, or another process has the shard under way.
     """
-    members = study.members
-    seeds, betas = [member.seed for member in members], [member.beta for member in members]
-    precision: Precision = best_precision(device) if study.precision == "auto" else study.precision  # type: ignore[assignment]
-    vae = VAE(study.axis_networks[0], images.image_shape, seeds, study.chosen_likelihood).to(device)
-    pixels = images.pixels.flatten(1).to(device)
-    trainer = Trainer(
-        vae,
-        pixels if images.grey is None else images.grey.flatten(1).to(device),
-        images.train,
-        betas=betas,
-        seeds=seeds,
-        batch_size=study.batch_size,
-        learning_rate=study.learning_rate,
-        precision=precision,
-        binarize=images.binarize == "dynamic",
-    )
-    rows: list[dict[str, Any]] = []
-    environments = [environment(device) | {"precision": precision}]
-    seconds = 0.0
-    saved = load_checkpoint(checkpoint)
-    if saved is not None:
-        trainer.load_state(saved[0])
-        rows, seconds = saved[1]["rows"], saved[1]["seconds"]
-        environments = [*saved[1]["environments"], *environments]
-        bar.update(trainer.step * len(members))
-
-    clock = started = time.monotonic()
-
-    def after_step(step: int) -> None:
-        nonlocal clock
-        bar.update(len(members))
-        if step % _DISPLAY_EVERY == 0 and not bar.disable:
-            bar.set_postfix(D=f"{trainer.distortion.mean():.1f}", R=f"{trainer.rate.mean():.1f}", refresh=False)
-        if time.monotonic() - clock > checkpoint_seconds:
-            record = {
-                "rows": rows,
-                "seconds": seconds + time.monotonic() - started,
-                "environments": environments,
-            }
-            save_checkpoint(checkpoint, trainer.state(), record)
-            clock = time.monotonic()
-
-    for step in study.record_steps:
-        if step > trainer.step:
-            trainer.advance(step, after_step)
-        if not any(row["step"] == step for row in rows):
-            rows += _measure(study, vae, pixels, images, step)
-    provenance = joined(environments) | {"seconds": round(seconds + time.monotonic() - started)}
-    return Results(study, pd.DataFrame(rows), _keepsakes(study, vae, pixels, images), provenance)
+    with locked(cache_directory() / "locks" / shard.digest, wait):
+        return _Run(shard, device, checkpoint_seconds, report, stop, describe).to_the_end()
 
 
-def _measure(
-    study: Study, vae: VAE, pixels: UInt8[Tensor, "all pixels"], images: ImageSet, step: int
-) -> list[dict[str, Any]]:
-    """Return one row per member and partition, measured on whole partitions at the last step, on subsets before.
+class _Run:
+    """A shard under way."""
 
-    A member that has diverged has NaN for its values, and the others are measured as without it.
-    """
-    last = step == study.steps
-    rows = []
-    for partition, members_of in (("train", images.train), ("test", images.test)):
-        count = len(members_of) if last else min(study.trajectory_images, len(members_of))
-        queries = min(study.final_queries if last else study.queries, count)
-        # The subset and the noise depend on the partition alone, so that members and steps are compared on equal terms.
-        generator = torch.Generator().manual_seed(_fixed_seed(f"evaluation/{partition}"))
-        subset = members_of[_sample(len(members_of), count, generator)].to(pixels.device)
-        encodings = encode(vae, pixels, subset)
-        mean_distortion, distortion_se = distortion(
-            vae, pixels, subset, encodings, generator, population=len(members_of)
+    def __init__(
+        self,
+        shard: Shard,
+        device: torch.device,
+        checkpoint_seconds: float,
+        report: Callable[[int], None],
+        stop: Callable[[], bool],
+        describe: Callable[[str], None] | None,
+    ) -> None:
+        self.shard, self.study, self.device = shard, shard.study, device
+        self.checkpoint_seconds, self.report, self.stop, self.describe = checkpoint_seconds, report, stop, describe
+        self.images = images_of(shard.data)
+        self.precision = chosen_precision(self.study, device)
+        _check_memory(shard, self.images, self.precision, device)
+        seeds = [member.seed for member in shard.members]
+        self.vae = VAE(shard.network, self.images.image_shape, seeds, self.study.chosen_likelihood).to(device)
+        self.pixels = self.images.pixels.flatten(1).to(device)
+        self.trainer = Trainer(
+            self.vae,
+            self.pixels if self.images.grey is None else self.images.grey.flatten(1).to(device),
+            self.images.train,
+            betas=[member.beta for member in shard.members],
+            seeds=seeds,
+            batch_size=self.study.batch_size,
+            learning_rate=self.study.learning_rate,
+            precision=self.precision,
+            binarize=self.images.binarize == "dynamic",
         )
-        alive = (encodings.mean + encodings.log_var).isfinite().all(2).all(1)
-        mean, log_var = (values.where(alive[:, None, None], 0) for values in (encodings.mean, encodings.log_var))
-        parts = decompose_rate(mean, log_var, generator, queries=_sample(count, queries, generator))
-        rate_se = (encodings.rate.var(1) * (1 / count - 1 / len(members_of))).sqrt()
-        estimates = {
-            "rate": parts.rate,
-            "rate_se": rate_se,
-            "distortion": mean_distortion,
-            "distortion_se": distortion_se,
-            "mutual_information": parts.mutual_information,
-            "mutual_information_se": parts.mutual_information_se,
-            "marginal_kl": parts.marginal_kl,
-            "marginal_kl_se": parts.marginal_kl_se,
-        }
-        for index, member in enumerate(study.members):
-            rows.append(
-                {
-                    "member": index,
-                    "dataset": images.name,
-                    "split": member.data.split,
-                    "share": math.nan if member.data.share is None else member.data.share,
-                    "n_train": len(images.train),
-                    "n_test": len(images.test),
-                    "network": member.network.name,
-                    "layers": member.network.layers,
-                    "width": member.network.width,
-                    "latent_dim": member.network.latent_dim,
-                    "prior": study.prior,
-                    "likelihood": type(study.likelihood).__name__.lower(),
-                    "beta": member.beta,
-                    "seed": member.seed,
-                    "step": step,
-                    "partition": partition,
-                    "images": count,
-                    "queries": queries,
-                    "components": count,
-                    **{name: values[index].item() if alive[index] else math.nan for name, values in estimates.items()},
-                    "log_n": parts.log_n,
-                }
+        self.rows: list[dict[str, Any]] = []
+        self.environments = [environment(device) | {"precision": self.precision}]
+        self.seconds = 0.0
+        self.checkpoint = shard.directory / "checkpoint"
+        self._go_on()
+        self.started = self.saved = self.displayed = time.monotonic()
+
+    def _go_on(self) -> None:
+        kept = load_checkpoint(self.checkpoint)
+        if kept is None:
+            return
+        state, record = kept
+        self.trainer.load_state(state)
+        self.rows, self.seconds = record["rows"], record["seconds"]
+        self.environments = [*record["environments"], *self.environments]
+        self.report(self.trainer.step * len(self.shard))
+
+    def to_the_end(self) -> Results:
+        for step in self.study.record_steps:
+            if self.trainer.step < step:
+                self.trainer.advance(step, self._after_step)
+                if self.trainer.step < step:
+                    raise Stopped(self.trainer.step, self.study.steps)
+            self._measure(step)
+        arrays = keepsakes(self.study, self.vae, self.pixels, self.images)
+        provenance = joined(self.environments) | {"seconds": self._seconds_so_far()}
+        return Results(self.study, pd.DataFrame(self.rows), arrays, provenance)
+
+    def _after_step(self, step: int) -> bool:
+        self.report(len(self.shard))
+        now = time.monotonic()
+        if self.describe is not None and now - self.displayed > _SECONDS_BETWEEN_DISPLAYS:
+            self.describe(f"D={self.trainer.distortion.nanmean():.1f}, R={self.trainer.rate.nanmean():.1f}")
+            self.displayed = now
+        stopping = self.stop()
+        self._keep(now=stopping)
+        return stopping
+
+    def _measure(self, step: int) -> None:
+        # Member by member, so that a checkpoint never has to wait for the whole ensemble's measuring.
+        diverged_at = [None if at < 0 else at for at in self.trainer.diverged_at.tolist()]
+        for index in range(len(self.shard)):
+            if any((row["member"], row["step"]) == (index, step) for row in self.rows):
+                continue
+            if self.stop():
+                self._keep(now=True)
+                raise Stopped(self.trainer.step, self.study.steps)
+            rows = measure(
+                self.study,
+                self.shard.members[index],
+                _alone(self.vae, index),
+                self.pixels,
+                self.images,
+                step=step,
+                diverged_at=diverged_at[index],
             )
-    return rows
+            self.rows += [{"member": index, **row} for row in rows]
+            self._keep()
+
+    def _keep(self, *, now: bool = False) -> None:
+        """Write a checkpoint, if it is time to or `now`."""
+        if now or time.monotonic() - self.saved > self.checkpoint_seconds:
+            record = {"rows": self.rows, "seconds": self._seconds_so_far(), "environments": self.environments}
+            save_checkpoint(self.checkpoint, self.trainer.state(), record)
+            self.saved = time.monotonic()
+
+    def _seconds_so_far(self) -> float:
+        return self.seconds + time.monotonic() - self.started
 
 
-@torch.no_grad()
-def _keepsakes(study: Study, vae: VAE, pixels: UInt8[Tensor, "all pixels"], images: ImageSet) -> dict[str, np.ndarray]:
-    """Return pictures and posteriors of images drawn at random, for the result's arrays."""
-    generator = torch.Generator().manual_seed(_fixed_seed("keepsakes"))
-    # A data set's rows may be in an order, so the first ones would be alike.
-    shown = images.test[torch.randperm(len(images.test), generator=generator)[: study.pictures]]
-    mean = encode(vae, pixels, shown.to(pixels.device)).mean
-    reconstructions = vae.likelihood.mean(vae.decode(mean).float()).nan_to_num(0).clamp(0, 1).mul(255).round().byte()
-    arrays = {
-        "test_originals": images.pixels[shown].unsqueeze(0).numpy(),
-        "test_reconstructions": reconstructions.unflatten(2, images.image_shape).cpu().numpy(),
-    }
-    for partition, members_of in (("train", images.train), ("test", images.test)):
-        rows = members_of[torch.randperm(len(members_of), generator=generator)[: study.latents]]
-        kept = encode(vae, pixels, rows.to(pixels.device))
-        arrays[f"{partition}_mean"] = kept.mean.cpu().numpy()
-        arrays[f"{partition}_log_var"] = kept.log_var.cpu().numpy()
-    return arrays
+def _alone(vae: VAE, index: int) -> VAE:
+    """Return one member as an ensemble of its own, with the same weights in the same place."""
+    own = {id(weight): nn.Parameter(weight.detach()[index : index + 1], False) for weight in vae.parameters()}
+    return copy.deepcopy(vae, own)
 
 
-def _sample(population: int, count: int, generator: torch.Generator) -> Int64[Tensor, " count"]:
-    if count == population:
-        return torch.arange(population)
-    return torch.randperm(population, generator=generator)[:count].sort().values
+def chosen_precision(study: Study, device: torch.device) -> Precision:
+    """Return the precision that a study is trained in on a device."""
+    return best_precision(device) if study.precision == "auto" else study.precision  # type: ignore[return-value]
 
 
-def _fixed_seed(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+def images_of(one: Data) -> ImageSet:
+    """Return the images, which are read once if several shards in turn have them."""
+    return _images(one, one.content_digest)
+
+
+@lru_cache(maxsize=1)
+def _images(one: Data, _content: str | None) -> ImageSet:
+    return one.load()
+
+
+def _check_memory(shard: Shard, images: ImageSet, precision: Precision, device: torch.device) -> None:
+    fit = members_that_fit(
+        shard.network,
+        images.image_shape,
+        batch_size=shard.study.batch_size,
+        precision=precision,
+        images=len(images.pixels),
+        device=device,
+    )
+    if len(shard) > fit:
+        raise MemoryError(
+            f"max_members: a shard of {len(shard)} members of {shard} does not fit into the memory of {device}; "
+            f"give at most {fit}."
+        )

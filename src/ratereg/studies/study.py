@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from dataclasses import replace as dataclass_replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -19,6 +20,7 @@ import numpy as np
 from ratereg import data
 from ratereg.data.sources import NAMES
 from ratereg.models import MLP, Bernoulli, Gaussian
+from ratereg.models.networks import Convolutional
 
 __all__ = ["NUMERICS_VERSION", "Data", "Member", "Study"]
 
@@ -64,6 +66,12 @@ class Data:
             if isinstance(getattr(self, name), np.generic):
                 object.__setattr__(self, name, getattr(self, name).item())
 
+    @property
+    def content_digest(self) -> str | None:
+        """The digest of the user's own file or folder; None for a known source, or where there is nothing."""
+        path = Path(self.source).expanduser()
+        return _content_digest(path) if self.source not in NAMES and path.exists() else None
+
     def load(self) -> data.ImageSet:
         """Load the images; see `ratereg.data.load` for what is refused."""
         return data.load(
@@ -81,7 +89,7 @@ class Member(NamedTuple):
     """One model of a study."""
 
     data: Data
-    network: MLP
+    network: MLP | Convolutional
     seed: int
     beta: float
 
@@ -113,7 +121,7 @@ class Study:
     """
 
     data: Data | Sequence[Data]
-    network: MLP | Sequence[MLP] = field(default_factory=MLP)
+    network: MLP | Convolutional | Sequence[MLP | Convolutional] = field(default_factory=MLP)
     betas: float | Sequence[float] = 1.0
     seeds: int | Sequence[int] = 1
     likelihood: Bernoulli | Gaussian | str = field(default_factory=Bernoulli)
@@ -134,7 +142,7 @@ class Study:
             object.__setattr__(self, name, value)
 
         put("data", _axis("data", self.data, Data))
-        put("network", _axis("network", self.network, MLP))
+        put("network", _axis("network", self.network, (MLP, Convolutional)))
         put("betas", tuple(float(beta) for beta in _axis("betas", self.betas, (int, float))))
         if isinstance(self.seeds, int) and not isinstance(self.seeds, bool):
             if self.seeds < 1:
@@ -167,7 +175,7 @@ class Study:
         return self.data  # type: ignore[return-value]
 
     @property
-    def axis_networks(self) -> tuple[MLP, ...]:
+    def axis_networks(self) -> tuple[MLP | Convolutional, ...]:
         """The network axis, always a tuple."""
         return self.network  # type: ignore[return-value]
 
@@ -207,6 +215,12 @@ class Study:
                 raise ValueError(f"Study: there is no setting {name!r}; there are {', '.join(names)}.")
         return dataclass_replace(self, **{name: value for name, value in settings.items() if value is not None})
 
+    def of(self, member: Member) -> Self:
+        """Return the study of one member alone."""
+        return dataclass_replace(
+            self, data=member.data, network=member.network, seeds=(member.seed,), betas=(member.beta,)
+        )
+
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that differ from their defaults, ready for JSON."""
@@ -224,12 +238,13 @@ class Study:
 
         The content of the user's own data counts, not only its path.
         """
-        identity = {"numerics": NUMERICS_VERSION, "settings": self.settings}
-        own = {d.source: Path(d.source).expanduser() for d in self.axis_data if d.source not in NAMES}
-        contents = {source: _content_digest(path) for source, path in own.items() if path.exists()}
-        if contents:
-            identity["contents"] = contents
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        return _digest(self.settings, {one.source: one.content_digest for one in self.axis_data})
+
+    def member_digests(self, members: Sequence[Member] | None = None) -> dict[Member, str]:
+        """Return for each member, or each of some, the digest of the study of that member alone."""
+        contents = {one: {one.source: one.content_digest} for one in self.axis_data}
+        chosen = self.members if members is None else members
+        return {member: _digest(self.of(member).settings, contents[member.data]) for member in chosen}
 
     @property
     def record_steps(self) -> list[int]:
@@ -239,31 +254,12 @@ class Study:
         positions = [k / (self.records - 1) for k in range(self.records - 1)] if self.records > 1 else []
         return sorted({round(first * math.exp(span * position)) for position in positions} | {self.steps})
 
-    def shards(self, max_members: int | None = None) -> list["Study"]:
-        """Cut the study into sub-studies of one data set and one network, of at most `max_members` members each.
 
-        Shards of the first seeds come first, so that an interrupted study has whole seeds.
-
-        Raises:
-            ValueError: `max_members` is below 1.
-        """
-        limit = len(self) if max_members is None else max_members
-        if limit < 1:
-            raise ValueError(f"Study: max_members is {max_members}; give at least 1.")
-        seeds_each = max(1, min(len(self.axis_seeds), limit // len(self.axis_betas)))
-        seed_chunks = _chunks(self.axis_seeds, seeds_each)
-        beta_chunks = _chunks(self.axis_betas, limit)
-        return [
-            dataclass_replace(self, data=one, network=network, seeds=seeds, betas=betas)
-            for seeds in seed_chunks
-            for one in self.axis_data
-            for network in self.axis_networks
-            for betas in beta_chunks
-        ]
-
-
-def _chunks(values: tuple[Any, ...], size: int) -> list[tuple[Any, ...]]:
-    return [values[start : start + size] for start in range(0, len(values), size)]
+def _digest(settings: dict[str, Any], contents: dict[str, str | None]) -> str:
+    identity: dict[str, Any] = {"numerics": NUMERICS_VERSION, "settings": settings}
+    if own := {source: content for source, content in contents.items() if content is not None}:
+        identity["contents"] = own
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _axis(name: str, value: Any, kind: type | tuple[type, ...]) -> tuple[Any, ...]:
@@ -314,18 +310,23 @@ def _rebuilt(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_rebuilt(one) for one in value)
     if isinstance(value, dict):
-        kinds = {kind.__name__: kind for kind in (Data, MLP, Bernoulli, Gaussian)}
+        kinds = {kind.__name__: kind for kind in (Data, MLP, Convolutional, Bernoulli, Gaussian)}
         arguments = dict(value)
         return kinds[arguments.pop("type")](**arguments)
     return value
 
 
 def _content_digest(path: Path) -> str:
-    digest = hashlib.sha256()
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(path.parent)).encode())
-        with file.open("rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(block)
+        digest.update(_file_digest(file, file.stat().st_mtime_ns, file.stat().st_size))
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=100_000)
+def _file_digest(path: Path, _changed: int, _size: int) -> bytes:
+    """Return the digest of a file's bytes, read anew when the file has changed."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()

@@ -60,10 +60,11 @@ class Streams:
         draws = [_generator(seed, _NOISE, step).standard_normal(shape, dtype=np.float32) for seed in self.distinct]
         return torch.from_numpy(np.stack(draws))
 
-    def binarized(self, step: int, grey: Float[Tensor, "stream batch pixels"]) -> Float[Tensor, "stream batch pixels"]:
-        """Return images whose pixels are 1 with the grey value as probability, else 0, for each distinct seed."""
-        draws = [_generator(seed, _BINARIZATION, step).random(grey.shape[1:], np.float32) for seed in self.distinct]
-        return (torch.from_numpy(np.stack(draws)).to(grey.device) < grey).to(grey.dtype)
+    def thresholds(self, step: int, pixels: int) -> Float[Tensor, "stream batch pixels"]:
+        """Return uniform draws, for each distinct seed: a binarized pixel is 1 where its grey value is above."""
+        shape = (self.batch_size, pixels)
+        draws = [_generator(seed, _BINARIZATION, step).random(shape, np.float32) for seed in self.distinct]
+        return torch.from_numpy(np.stack(draws))
 
     def _order(self, seed: int, number: int) -> np.ndarray:
         key = (seed, number)

@@ -2,16 +2,18 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from ratereg.models import VAE
+from ratereg.training.adam import Adam
 from ratereg.training.allocator import keep_freed_memory
+from ratereg.training.feed import Feed
+from ratereg.training.graph import replayed
 from ratereg.training.precision import Precision
 from ratereg.training.randomness import Streams
 
@@ -25,6 +27,12 @@ class Trainer:
     more threads, on a GPU, or for other widths the libraries choose the order of a sum by the shape of the whole
     product, and values agree to 1e-3 of their size over the first 25 steps.
 
+    A member whose loss is no longer finite is frozen: neither its weights nor Adam's moments change any more, and the
+    others go on.
+
+    A step reads and writes tensors of the device alone, so on a GPU it is captured once and replayed, and the host
+    waits for nothing.
+
     Arguments:
         vae: the ensemble; its parameters are trained in place.
         pixels: all images, flattened, on the device of `vae`.
@@ -36,6 +44,11 @@ class Trainer:
         precision: the type of the matrix products; weights, Adam, latents and losses are float32.
         binarize: draw binary images anew at each step, each pixel 1 with its value as probability; members with equal
             seeds see the same.
+
+    Attributes:
+        step: how many steps have been made.
+        diverged_at: for each member the step at which its loss was no longer finite, or -1.
+        distortion, rate: of the last batch, the mean for each member, in nats.
 
     Raises:
         ValueError: `betas` or `seeds` does not have one entry per member, or `train` is empty.
@@ -59,80 +72,72 @@ class Trainer:
                 raise ValueError(f"Trainer: {name} has {len(values)} entries for {vae.members} members; give one each.")
         if len(train) == 0:
             raise ValueError("Trainer: train is empty; give the rows of at least one training image.")
-        self.vae, self.pixels, self.binarize = vae, pixels, binarize
-        self.train = train.to(vae.device)
-        self.betas = torch.tensor(list(betas), dtype=torch.float32, device=vae.device)
-        self.streams = Streams(seeds, len(train), batch_size, vae.network.latent_dim)
-        self._member_stream = self.streams.member_stream.to(vae.device)
-        self.optimizer = torch.optim.Adam(_parameter_groups(vae), lr=learning_rate)
+        device = vae.device
+        self.vae = vae
+        self.betas = torch.tensor(list(betas), dtype=torch.float32, device=device)
+        streams = Streams(seeds, len(train), batch_size, vae.network.latent_dim)
+        self._feed = Feed(streams, pixels, train.to(device), binarize=binarize)
         # With bfloat16 products a rounded working copy is run and differentiated; the float32 weights are the truth.
         self._working = vae if precision == "float32" else copy.deepcopy(vae).bfloat16()
+        self._optimizer = Adam(
+            dict(vae.named_parameters()),
+            None if self._working is vae else dict(self._working.named_parameters()),
+            learning_rate=learning_rate,
+        )
+        self._run_step = replayed(self._one_step, device)
         self.step = 0
-        # The last batch's means, for the progress bar.
+        self._count = torch.zeros((), dtype=torch.int64, device=device)
+        self.diverged_at: Int64[Tensor, " member"] = torch.full((vae.members,), -1, device=device)
         self.distortion: Float[Tensor, " member"] = torch.full_like(self.betas, math.nan)
         self.rate: Float[Tensor, " member"] = torch.full_like(self.betas, math.nan)
 
-    def advance(self, to: int, after_step: Callable[[int], None] | None = None) -> None:
-        """Train until `to` steps have been made, calling `after_step` with the number of steps made."""
+    @property
+    def active(self) -> Bool[Tensor, " member"]:
+        """The members that have not diverged."""
+        return self.diverged_at < 0
+
+    def advance(self, to: int, after_step: Callable[[int], bool] | None = None) -> None:
+        """Train until `to` steps have been made, or until `after_step`, given the steps made, returns True."""
         if self.vae.device.type == "cpu":
             keep_freed_memory()
         with _subnormals_flushed():
             while self.step < to:
-                self._one_step()
-                if after_step is not None:
-                    after_step(self.step)
+                self._feed.provide(self.step)
+                self._run_step()
+                self.step += 1
+                if after_step is not None and after_step(self.step):
+                    return
 
     def _one_step(self) -> None:
-        device = self.vae.device
-        rows = self.train[self.streams.batch(self.step).to(device)]
-        x = self.pixels[rows].float().div_(255)
-        if self.binarize:
-            x = self.streams.binarized(self.step, x)
-        x = x[self._member_stream]
-        noise = self.streams.noise(self.step).to(device)[self._member_stream]
-        distortion, rate = self._working(x, noise)
-        loss = (distortion.mean(1) + self.betas * rate.mean(1)).sum()
-        self._working.zero_grad()
-        loss.backward()
-        if self._working is not self.vae:
-            self._collect_gradients()
-        self.optimizer.step()
-        if self._working is not self.vae:
-            self._refresh_working_copy()
-        self.distortion, self.rate = distortion.detach().mean(1), rate.detach().mean(1)
-        self.step += 1
+        x, noise = self._feed.next()
+        distortion, rate = (values.mean(1) for values in self._working(x, noise))
+        loss = distortion + self.betas * rate
+        gradients = torch.autograd.grad(loss.sum(), list(self._working.parameters()))
+        self._count += 1
+        self._freeze(~loss.detach().isfinite())
+        self._optimizer.step(gradients, self.active)
+        self.distortion.copy_(distortion.detach())
+        self.rate.copy_(rate.detach())
 
-    def _collect_gradients(self) -> None:
-        for weight, working in zip(self.vae.parameters(), self._working.parameters(), strict=True):
-            if weight.grad is None:
-                weight.grad = torch.empty_like(weight)
-            assert working.grad is not None
-            weight.grad.copy_(working.grad)
-
-    @torch.no_grad()
-    def _refresh_working_copy(self) -> None:
-        for weight, working in zip(self.vae.parameters(), self._working.parameters(), strict=True):
-            working.copy_(weight)
+    def _freeze(self, diverging: Bool[Tensor, " member"]) -> None:
+        self.diverged_at.copy_(torch.where(diverging & self.active, self._count, self.diverged_at))
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that training needs to go on from here: weights, Adam's moments and the step."""
-        state = {f"weights/{name}": value.detach() for name, value in self.vae.named_parameters()}
-        for name, parameter in self.vae.named_parameters():
-            for key, value in self.optimizer.state[parameter].items():
-                state[f"adam/{key}/{name}"] = value
-        return state | {"step": torch.tensor(self.step)}
+        """Return all that training needs to go on from here: weights, Adam's moments, the step and who diverged."""
+        weights = {f"weights/{name}": value.detach() for name, value in self.vae.named_parameters()}
+        return weights | self._optimizer.state() | {"step": self._count, "diverged_at": self.diverged_at}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state that `state` returned."""
-        with torch.no_grad():
-            for name, parameter in self.vae.named_parameters():
-                parameter.copy_(state[f"weights/{name}"])
-                self.optimizer.state[parameter] = {
-                    key: state[f"adam/{key}/{name}"].clone().to(parameter.device)
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                }
-        if self._working is not self.vae:
-            self._refresh_working_copy()
+        # All tensors keep their places: a captured step holds them.
+        working = dict(self._working.named_parameters())
+        for name, parameter in self.vae.named_parameters():
+            parameter.copy_(state[f"weights/{name}"])
+            working[name].copy_(parameter)
+        self._optimizer.load_state(state)
+        self._count.copy_(state["step"])
+        self.diverged_at.copy_(state["diverged_at"])
         self.step = int(state["step"])
 
 
@@ -145,16 +150,3 @@ def _subnormals_flushed() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(before)
-
-
-def _parameter_groups(vae: VAE) -> list[dict[str, Any]]:
-    """Part the parameters by whether Adam's fused kernel treats all their members alike.
-
-    It works on whole cache lines and rounds differently in a last, shorter one. So where a member does not fill whole
-    lines, which members are rounded differently would depend on their position.
-    """
-    line = 16
-    even = [parameter for parameter in vae.parameters() if parameter[0].numel() % line == 0]
-    odd = [parameter for parameter in vae.parameters() if parameter[0].numel() % line != 0]
-    groups = [{"params": even, "fused": True}, {"params": odd, "fused": False, "foreach": False}]
-    return [group for group in groups if group["params"]]
