@@ -1,6 +1,7 @@
 """What the tests let other processes do, to kill them meanwhile."""
 
 import os
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -55,9 +56,12 @@ def hold(connection: Connection, path: Path, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def train(connection: Connection, study: Study, cache: Path) -> None:
+def train(
+    connection: Connection, study: Study, cache: Path, checkpoint_seconds: float = 0.05, dies_at: int | None = None
+) -> None:
+    """Run a study, saying so before its first step; and be killed instead of moving folder number `dies_at`."""
     os.environ["RATEREG_CACHE"] = str(cache)
-    begun = False
+    begun, moved, replace = False, 0, os.replace
 
     def stop() -> bool:
         nonlocal begun
@@ -66,5 +70,22 @@ def train(connection: Connection, study: Study, cache: Path) -> None:
             begun = True
         return False
 
-    run(study, cache / "result", device="cpu", progress=False, max_members=2, checkpoint_seconds=0.05, stop=stop)
+    def mortal(source: Path, target: Path) -> None:
+        nonlocal moved
+        if Path(source).is_dir():
+            if moved == dies_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            moved += 1
+        replace(source, target)
+
+    os.replace = mortal
+    run(
+        study,
+        cache / "result",
+        device="cpu",
+        progress=False,
+        max_members=2,
+        checkpoint_seconds=checkpoint_seconds,
+        stop=stop,
+    )
     connection.send("has ended")

@@ -378,7 +378,7 @@ def test_a_folder_written_aside_that_cannot_take_its_place_leaves_what_was_there
     replace = os.replace
 
     def fail(source: Path, target: Path) -> None:
-        if source.name.endswith(".new"):
+        if source.name.endswith(".new") and not target.exists():
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
         replace(source, target)
 
@@ -387,6 +387,16 @@ def test_a_folder_written_aside_that_cannot_take_its_place_leaves_what_was_there
         pass
     assert list(tmp_path.iterdir()) == [place]
     assert (place / "table").exists()
+
+
+def test_where_another_process_was_first_the_folder_written_aside_takes_its_place_too(tmp_path: Path) -> None:
+    place = tmp_path / "one"
+    with written_aside(place) as aside:
+        (aside / "table").write_text("second")
+        place.mkdir()
+        (place / "table").write_text("first")
+    assert (place / "table").read_text() == "second"
+    assert list(tmp_path.iterdir()) == [place]
 
 
 def test_one_thread_at_a_time_holds_a_lock(path: Path) -> None:

@@ -81,12 +81,14 @@ def test_each_member_computes_and_differentiates_torchs_layer_of_its_weights(
 
 
 @pytest.mark.usefixtures("either_way")
-@pytest.mark.parametrize(("ours", "theirs"), LAYERS, ids=["convolution", "transposed"])
-@pytest.mark.parametrize(("inputs", "outputs"), [(32, 1), (32, 64)])
-def test_bfloat16_differs_from_float64_by_its_rounding(ours: Any, theirs: Any, inputs: int, outputs: int) -> None:
-    exact = ours(inputs, outputs, generators(0, 1)).bfloat16().double()
-    rounded = ours(inputs, outputs, generators(0, 1)).bfloat16()
-    x = torch.randn(2, 4, 6, 6, inputs).bfloat16()
+@pytest.mark.parametrize("ours", [EnsembleConv2d, EnsembleConvTranspose2d])
+@pytest.mark.parametrize("outputs", [1, 64])
+def test_bfloat16_differs_from_float64_by_its_rounding(ours: Any, outputs: int) -> None:
+    exact, rounded = (
+        ours(32, outputs, generators(0, 1)).bfloat16().double(),
+        ours(32, outputs, generators(0, 1)).bfloat16(),
+    )
+    x = torch.randn(2, 4, 6, 6, 32).bfloat16()
     y, y_exact = rounded(x), exact(x.double())
     assert y.dtype == torch.bfloat16
     grad = torch.randn_like(y)
@@ -164,6 +166,17 @@ def test_a_member_trains_as_alone_to_the_bit_with_one_thread(shape: tuple[int, i
         single.advance(5)
         for name, value in state_of(0, single).items():
             assert torch.equal(value, state_of(member, together)[name]), name
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_member_trains_as_alone_to_rounding_with_any_threads() -> None:
+    shape = (1, 28, 28)
+    images = images_of(shape)
+    together, single = trainer(images, shape, [1.0, 0.1], [0, 1]), trainer(images, shape, [0.1], [1])
+    together.advance(5)
+    single.advance(5)
+    for name, value in state_of(0, single).items():
+        torch.testing.assert_close(value, state_of(1, together)[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -45,7 +45,6 @@ def test_a_convolutional_network_has_the_channels_asked_for() -> None:
     [
         ({"width": 0}, "Convolutional: width is 0"),
         ({"latent_dim": True}, "latent_dim is True"),
-        ({"width": 2.0}, "2.0"),
     ],
     ids=str,
 )

@@ -124,7 +124,7 @@ def test_the_catalog_names_its_studies() -> None:
         published("capacity", "gpu")
 
 
-@pytest.mark.parametrize("network", [Convolutional(), (MLP(), Convolutional()), (Convolutional(16, 4), MLP(3))], ids=str)
+@pytest.mark.parametrize("network", [Convolutional(), (MLP(), Convolutional()), (Convolutional(16), MLP(3))], ids=str)
 def test_convolutional_networks_stand_on_the_axis_and_survive_json(network: object) -> None:
     study = Study(TETROMINOES, network, betas=[1.0, 0.1])
     networks = network if isinstance(network, tuple) else (network,)

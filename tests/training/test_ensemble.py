@@ -123,15 +123,6 @@ def test_training_leaves_the_processors_treatment_of_small_numbers_as_it_was(ima
     assert torch.tensor(1e-40) != 0
 
 
-def test_a_damaged_or_missing_checkpoint_reads_as_none(tmp_path) -> None:
-    path = tmp_path / "state"
-    assert load_checkpoint(path) is None
-    save_checkpoint(path, {"a": torch.ones(100)}, {})
-    path.write_bytes(path.read_bytes()[:-50])
-    assert load_checkpoint(path) is None
-    assert [p.name for p in tmp_path.iterdir()] == ["state"]
-
-
 def test_precision_is_chosen_by_asking_the_processor(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     for native, precision in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda native=native: {"avx512_bf16": native})

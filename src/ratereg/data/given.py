@@ -13,6 +13,7 @@ import numpy as np
 from ratereg.data.arrays import read_file
 from ratereg.data.idx import FILES, as_idx, read_idx_folder
 from ratereg.data.imageset import Images
+from ratereg.storage import writing
 
 __all__ = ["read_given", "variable", "write_given"]
 
@@ -59,27 +60,23 @@ def write_given(images: Images, path: Path) -> Path:
     """Write a known set to an .npz file that `read_given` reads, whole or not at all, and return its place.
 
     Raises:
+        StorageError: the file can't be written.
         ValueError: `path` does not end in .npz, or the set is not the published one.
     """
     if path.suffix != ".npz":
         raise ValueError(f"output is {str(path)!r}; give a file that ends in .npz.")
     _check(images, f"the {images.name!r} of this machine")
     train, train_labels, test, test_labels = _arrays(images)
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                allow_pickle=False,
-                train=train,
-                train_labels=train_labels,
-                test=test,
-                test_labels=test_labels,
-            )
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    arrays = {"train": train, "train_labels": train_labels, "test": test, "test_labels": test_labels}
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("wb") as stream:
+                np.savez_compressed(stream, allow_pickle=False, **arrays)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
     return path
 
 

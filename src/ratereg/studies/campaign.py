@@ -18,8 +18,7 @@ from ratereg.studies.outlook import Left, Outlook, Progress, spoken, times_longe
 from ratereg.studies.pace import paces
 from ratereg.studies.provenance import environment
 from ratereg.studies.results import Results, find_published, published_directory
-from ratereg.studies.run import _checked_devices as checked_devices
-from ratereg.studies.run import find, run
+from ratereg.studies.run import checked_devices, find, run
 from ratereg.studies.shard import Shard, run_shard
 from ratereg.studies.store import keep
 from ratereg.studies.study import Study

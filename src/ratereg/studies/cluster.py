@@ -57,7 +57,12 @@ def on_cluster(
         Exception: what a shard raised.
     """
     with connected(scheduler) as client:
-        yield from _Dispatch(client, shards, checkpoint_seconds, report).results(stop)
+        from distributed.comm import CommClosedError
+
+        try:
+            yield from _Dispatch(client, shards, checkpoint_seconds, report).results(stop)
+        except CommClosedError:
+            raise ConnectionError(_LOST) from None
 
 
 @contextmanager
@@ -104,7 +109,7 @@ class _Dispatch:
         # Where a shard was sent, until the scheduler says itself where it is.
         self.sent_to: dict[str, str] = {}
         self.made = dict.fromkeys(self.shards, 0)
-        self.made_before_deaths = dict.fromkeys(self.shards, -1)
+        self.made_before_deaths = dict.fromkeys(self.shards, 0)
         self.messages: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
 
     def results(self, stop: Callable[[], bool]) -> Iterator[tuple[Shard, Results]]:
@@ -140,7 +145,8 @@ class _Dispatch:
         if not self.waiting:
             return
         under_way = self._under_way()
-        self.sent_to = {key: address for key, address in self.sent_to.items() if key in self.futures.keys() - under_way}
+        unseen = self.futures.keys() - under_way.keys()
+        self.sent_to = {key: address for key, address in self.sent_to.items() if key in unseen}
         busy = {*self.sent_to.values(), *under_way.values()}
         free = [address for address in self.client.nthreads() if address not in busy]
         for key in [key for key in self.waiting if key in under_way]:
@@ -200,9 +206,7 @@ class _Dispatch:
             self.client.unsubscribe_topic(key)
             return results
         if future.status == "cancelled":
-            raise ConnectionError(
-                f"The scheduler was lost, or cancelled {shard}; start the same again, and it goes on."
-            )
+            raise ConnectionError(_LOST)
         error = future.exception() if future.status == "error" else None
         got_on = self.made[key] > self.made_before_deaths[key]
         if isinstance(error, KilledWorker) and got_on:
@@ -236,3 +240,6 @@ class _Dispatch:
             if "left" in message:
                 under_way.discard(key)
         return min(self.made[key] // len(self.shards[key]) for key in [*self.waiting, *self.futures])
+
+
+_LOST = "The scheduler was lost; what its workers have made is kept, and the same again goes on from there."

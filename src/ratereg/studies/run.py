@@ -23,7 +23,7 @@ from ratereg.studies.study import Data, Study
 from ratereg.training.cost import members_that_fit
 from ratereg.training.interruption import interruptible
 
-__all__ = ["find", "load_or_run", "run"]
+__all__ = ["checked_devices", "find", "load_or_run", "run"]
 
 
 class _Images(NamedTuple):
@@ -113,7 +113,7 @@ def run(
 
     The other arguments are those of `load_or_run`; when `stop` returns True, the state is kept and `Stopped` is raised.
     """
-    devices = _checked_devices(device)
+    devices = checked_devices(device)
     images = {one: _Images.of(images_of(one)) for one in study.axis_data}
     _check_images(images)
     digests = study.member_digests()
@@ -204,7 +204,12 @@ def _limit(
     return limit
 
 
-def _checked_devices(device: str | torch.device | Sequence[str | torch.device] | None) -> list[torch.device]:
+def checked_devices(device: str | torch.device | Sequence[str | torch.device] | None) -> list[torch.device]:
+    """Return the devices that are meant; None means all GPUs if there are any, else the CPU.
+
+    Raises:
+        ValueError: a device is not here, or none is named.
+    """
     if device is None:
         count = torch.cuda.device_count()
         device = [f"cuda:{index}" for index in range(count)] or "cpu"

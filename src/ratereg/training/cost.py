@@ -28,6 +28,9 @@ _ADAM_TRAFFIC = 28
 """Bytes that Adam moves a parameter: weight and two moments, read and written in float32 (24), and either a bfloat16
 gradient read and a bfloat16 working copy written, or a float32 gradient read (4)."""
 
+_MARGIN = 1.1
+"""What freed memory in pieces adds to what is held."""
+
 _MEASURED_AT_ONCE = 2048
 """Images that are encoded or decoded together when a member is measured."""
 
@@ -86,7 +89,7 @@ def measuring_cost(network: Network, image_shape: tuple[int, int, int], *, image
         images: measured on.
         queries: images that z is sampled for.
     """
-    count = _measuring(network, image_shape)
+    count = _measuring(network, image_shape, _MEASURED_AT_ONCE)
     batches = math.ceil(images / _MEASURED_AT_ONCE)
     pairs = _DRAWS * queries * images
     products = count.multiply_adds * images // _MEASURED_AT_ONCE
@@ -167,8 +170,9 @@ def memory_needed(
     """
     count, parameters, _ = _training(network, image_shape, members, batch_size, precision)
     held = parameters * (12 if precision == "float32" else 14)
-    measuring = _measuring(network, image_shape).peak + images * (network.latent_dim * 56 + 100)
-    return held + count.peak + measuring + images * math.prod(image_shape)
+    # Encodings and their copies in float64, distortions and their spread, of every image.
+    measuring = _measuring(network, image_shape, images).peak + images * (network.latent_dim * 56 + 100)
+    return int(_MARGIN * (held + count.peak + measuring)) + images * math.prod(image_shape)
 
 
 def members_that_fit(
@@ -224,18 +228,18 @@ def _training(
     return counted(step, weights), sum(weight.numel() for weight in weights), len(weights)
 
 
-def _measuring(network: Network, image_shape: tuple[int, int, int]) -> Count:
-    """Count what a batch of images takes that a member is measured on."""
+def _measuring(network: Network, image_shape: tuple[int, int, int], images: int) -> Count:
+    """Count what a batch takes that a member is measured on, of `images` images at the most."""
     with torch.device("meta"):
         vae = VAE(network, image_shape, [0])
-        images = torch.empty(_MEASURED_AT_ONCE, math.prod(image_shape), dtype=torch.uint8)
+        batch = torch.empty(min(images, _MEASURED_AT_ONCE), math.prod(image_shape), dtype=torch.uint8)
 
-    def batch() -> Sequence[Tensor]:
-        x = images.float().div_(255).unsqueeze(0)
+    def measure() -> Sequence[Tensor]:
+        x = batch.float().div_(255).unsqueeze(0)
         mean, log_var = vae.encode(x)
         for _ in range(_DRAWS):
             vae.likelihood.distortion(vae.decode(mean + (log_var / 2).exp()), x)
         return ()
 
     with torch.no_grad():
-        return counted(batch, list(vae.parameters()))
+        return counted(measure, list(vae.parameters()))
