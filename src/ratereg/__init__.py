@@ -8,7 +8,7 @@ import importlib
 from typing import Any
 
 from ratereg import data, evaluation, models, studies, training
-from ratereg.models import MLP, VAE, Bernoulli, Gaussian
+from ratereg.models import MLP, VAE, Bernoulli, Convolutional, Gaussian
 from ratereg.studies import CATALOG, Data, Results, Study, load_or_run, published
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "MLP",
     "VAE",
     "Bernoulli",
+    "Convolutional",
     "Data",
     "Gaussian",
     "Results",

@@ -63,7 +63,6 @@ def test_killed_at_20_random_moments_a_run_ends_with_the_same_table_and_arrays(s
     assert went_on > KILLS // 4
 
 
-@pytest.mark.xfail(reason="a shard of which some members are kept is another shard, without a checkpoint")
 def test_killed_while_it_keeps_what_it_trained_a_run_does_not_train_that_again(study: Study, tmp_path: Path) -> None:
     study = study.replace(network=study.axis_networks[0], seeds=1, steps=20)
     cache = tmp_path / "cache"

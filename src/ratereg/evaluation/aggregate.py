@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ratereg.evaluation import kernel
 
-__all__ = ["aggregate_log_prob", "check_mixture", "check_posteriors", "component_log_prob"]
+__all__ = ["aggregate_log_prob", "check_left_out", "check_mixture", "check_posteriors", "component_log_prob"]
 
 _LARGEST_EXPANDED = 1e4
 """The largest distance, in a component's standard deviations, whose expanded square float64 gets right to 1e-7."""
@@ -48,7 +48,7 @@ def aggregate_log_prob(
     check_mixture(z, mean, log_var)
     lead, queries, components = z.shape[:-2], z.shape[-2], mean.shape[-2]
     if left_out is not None:
-        _check_left_out(left_out, queries, components)
+        check_left_out(left_out, queries, components)
         left_out = left_out.to(z.device)
         components -= 1
     compiled = z.device.type == "cpu" and kernel.available()
@@ -242,7 +242,8 @@ def check_mixture(z: Tensor, mean: Tensor, log_var: Tensor) -> None:
         raise ValueError("z holds NaN or infinity; give finite latents.")
 
 
-def _check_left_out(left_out: Tensor, queries: int, components: int) -> None:
+def check_left_out(left_out: Tensor, queries: int, components: int) -> None:
+    """Raise ValueError unless each query can go without the component that it is to."""
     if left_out.shape != (queries,):
         raise ValueError(f"left_out has shape {tuple(left_out.shape)}; give one row for each of {queries} queries.")
     if components == 1:

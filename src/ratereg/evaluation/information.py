@@ -5,6 +5,7 @@ components, and the rate splits exactly (Hoffman and Johnson, 2016): R = I_q(x;z
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -91,6 +92,7 @@ def decompose_rate(
     queries: Int64[Tensor, " query"] | None = None,
     draws: int = 2,
     prior: Prior | None = None,
+    aggregate: Callable[[Tensor, Tensor, Tensor], Tensor] = aggregate_log_prob,
 ) -> RateDecomposition:
     """Split the rate of N diagonal-Gaussian posteriors into mutual information and marginal KL, in nats.
 
@@ -111,6 +113,8 @@ def decompose_rate(
         queries: rows of the images to draw z for; None for all of them.
         draws: samples of z per queried image, at least 2.
         prior: p(z); None for the standard Gaussian.
+        aggregate: computes log q(z) of (z, mean, log_var), as `aggregate_log_prob` does; another one may spread it over
+            a cluster.
 
     Raises:
         ValueError: shapes do not agree, there is no image or no query, `draws` is below 2, or a value is NaN or
@@ -118,9 +122,9 @@ def decompose_rate(
 
     Source: Hoffman and Johnson (2016), ELBO surgery, for the split.
     """
-    terms = _Terms(mean, log_var, generator, queries, draws, prior)
-    aggregate = terms.log_mixture(mean, log_var)
-    information, kl = terms.own - aggregate, aggregate - terms.log_prior
+    terms = _Terms(mean, log_var, generator, queries, draws, prior, aggregate)
+    mixture = terms.log_mixture(mean, log_var)
+    information, kl = terms.own - mixture, mixture - terms.log_prior
     marginal_kl, marginal_kl_se, coefficient = steadied(kl, terms.control, terms.images)
     # The same samples less the same control: both parts add up to the rate.
     remainder = information - (1 - coefficient[..., None, None]) * terms.control
@@ -151,6 +155,7 @@ def decompose_rate_under(
     queries: Int64[Tensor, " query"] | None = None,
     draws: int = 2,
     prior: Prior | None = None,
+    aggregate: Callable[[Tensor, Tensor, Tensor], Tensor] = aggregate_log_prob,
 ) -> ReferenceDecomposition:
     """Split the rate of some images, say of the test set, by the aggregate posterior of a reference, the training set.
 
@@ -163,11 +168,12 @@ def decompose_rate_under(
         queries: rows of the images to draw z for.
         draws: samples of z per queried image, at least 2.
         prior: p(z).
+        aggregate: computes log q(z).
 
     Raises:
         ValueError: as in `decompose_rate`, for the reference too.
     """
-    terms = _Terms(mean, log_var, generator, queries, draws, prior)
+    terms = _Terms(mean, log_var, generator, queries, draws, prior, aggregate)
     reference = terms.log_mixture(reference_mean, reference_log_var)
     information, marginal = terms.own - reference, reference - terms.log_prior
     divergence = terms.log_mixture(mean, log_var) - reference
@@ -201,10 +207,11 @@ class _Terms:
         queries: Int64[Tensor, " query"] | None,
         draws: int,
         prior: Prior | None,
+        aggregate: Callable[[Tensor, Tensor, Tensor], Tensor],
     ) -> None:
         check_posteriors(mean, log_var)
         prior = StandardGaussian() if prior is None else prior
-        self.images = mean.shape[-2]
+        self.images, self._aggregate = mean.shape[-2], aggregate
         self._shape = (draws, self.images if queries is None else len(queries))
         rows = checked_queries(queries, self.images).to(mean.device)
         self.queries = len(rows)
@@ -227,7 +234,7 @@ class _Terms:
         self, mean: Float[Tensor, "*lead component latent"], log_var: Float[Tensor, "*lead component latent"]
     ) -> Float64[Tensor, "*lead draw query"]:
         """Return the log density of the samples under the mixture of some posteriors."""
-        values: Tensor = aggregate_log_prob(self.z.flatten(-3, -2), mean, log_var).unflatten(-1, self._shape)
+        values: Tensor = self._aggregate(self.z.flatten(-3, -2), mean, log_var).unflatten(-1, self._shape)
         return values
 
     def error(self, term: Float64[Tensor, "*lead draw query"]) -> Float64[Tensor, "*lead"]:

@@ -3,7 +3,6 @@
 A call goes on where the last one stopped: finished members and the checkpoint of the shard under way are in the cache.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from ratereg.studies.provenance import environment
 from ratereg.studies.results import Results, find_published, published_directory
 from ratereg.studies.run import checked_devices, find, run
 from ratereg.studies.shard import Shard, run_shard
-from ratereg.studies.store import keep
+from ratereg.studies.store import keep, keep_finished
 from ratereg.studies.study import Study
 from ratereg.training.interruption import Stopped, interruptible
 
@@ -77,6 +76,7 @@ def make_results(
     studies = {name: published(name, chosen) for name in names or CATALOG}
     for folder in (cache_directory(), published_directory(), *([archive.absolute().parent] if archive else [])):
         check_writable(folder)
+    keep_finished()
     lacking = _lacking(studies, chosen, archive, say)
     limit = None if seconds is None else seconds * _SHARE_OF_A_SHARD
     name_of_each = str(environment(devices[0])["device"])
@@ -89,7 +89,6 @@ def make_results(
         for outlook in outlooks:
             for shard, results in call.finished(outlook):
                 keep(shard, results)
-                shutil.rmtree(shard.directory, ignore_errors=True)
                 if archive is not None:
                     pack(archive, lacking)
             if outlook.shards():

@@ -57,7 +57,7 @@ def on_cluster(
         Exception: what a shard raised.
     """
     with connected(scheduler) as client:
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         try:
             yield from _Dispatch(client, shards, checkpoint_seconds, report).results(stop)

@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -18,7 +17,7 @@ from ratereg.studies.catalog import identify
 from ratereg.studies.plan import plan
 from ratereg.studies.results import Results, find_published
 from ratereg.studies.shard import Shard, chosen_precision, images_of, run_shard
-from ratereg.studies.store import keep, kept, member_directory
+from ratereg.studies.store import keep, keep_finished, kept, member_directory
 from ratereg.studies.study import Data, Study
 from ratereg.training.cost import members_that_fit
 from ratereg.training.interruption import interruptible
@@ -114,14 +113,12 @@ def run(
     The other arguments are those of `load_or_run`; when `stop` returns True, the state is kept and `Stopped` is raised.
     """
     devices = checked_devices(device)
-    images = {one: _Images.of(images_of(one)) for one in study.axis_data}
-    _check_images(images)
-    digests = study.member_digests()
-    missing = [member for member, digest in digests.items() if not kept(digest)]
-    limit = _limit(study, images, devices, on_cluster=scheduler is not None)
     if max_members is not None and max_members < 1:
         raise ValueError(f"run: max_members is {max_members}; give at least 1.")
-    shards = plan(study, missing, lambda *shared: limit(*shared) if max_members is None else max_members)
+    images = {one: _Images.of(images_of(one)) for one in study.axis_data}
+    _check_images(images)
+    limit = _limit(study, images, devices, on_cluster=scheduler is not None)
+    digests = study.member_digests()
     check_writable(cache_directory())
     check_writable(Path(directory).parent)
     visible = progress and not os.environ.get("RATEREG_BUILDING_SITE")
@@ -130,6 +127,9 @@ def run(
         interruptible() as interrupted,
         tqdm(total=len(study) * study.steps, unit=" member-steps", unit_scale=True, disable=not visible) as bar,
     ):
+        keep_finished()
+        missing = [member for member, digest in digests.items() if not kept(digest)]
+        shards = plan(study, missing, limit if max_members is None else lambda *_: max_members)
         bar.update((len(study) - len(missing)) * study.steps)
 
         def asked() -> bool:
@@ -137,7 +137,6 @@ def run(
 
         for shard, results in _executed(shards, devices, scheduler, checkpoint_seconds, bar, asked):
             keep(shard, results)
-            shutil.rmtree(shard.directory, ignore_errors=True)
     parts = {member: Results.load(member_directory(digest)) for member, digest in digests.items()}
     return assemble(study, parts).save(directory)
 

@@ -7,13 +7,16 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from ratereg.evaluation.aggregate import check_mixture
+from ratereg.evaluation.aggregate import check_left_out, check_mixture
 from ratereg.evaluation.merging import block_log_prob, merge_aggregate_log_probs
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 __all__ = ["aggregate_log_prob_on"]
+
+_LARGEST_PART = 8_000_000
+"""Bytes of a block; Dask warns of messages above 10 MB."""
 
 
 @torch.no_grad()
@@ -46,5 +49,46 @@ def aggregate_log_prob_on(
     check_mixture(z, mean, log_var)
     if block < 1:
         raise ValueError(f"aggregate_log_prob_on: block is {block}; give at least 1.")
-    lead, queries, components = z.shape[:-2], z.shape[-2], mean.shape[-2]
-    check_left_out(left_out, queries, components)
+    lead, queries = z.shape[:-2], z.shape[-2]
+    if left_out is not None:
+        check_left_out(left_out, queries, mean.shape[-2])
+        left_out = left_out.cpu()
+    rows = max(1, min(block, _LARGEST_PART // (8 * z.shape[-1])))
+
+    def held(values: Tensor) -> list["Future[Tensor]"]:
+        # Results of tasks, and not scattered: what only a worker had that died is then sent anew.
+        return [client.submit(_itself, part.clone(), pure=False) for part in values.split(rows)]
+
+    parts = []
+    for points, centres, widths in zip(*(_by_mixture(values) for values in (z, mean, log_var)), strict=True):
+        components = list(zip(held(centres), held(widths), strict=True))
+        for number, query in enumerate(held(points)):
+            skipped = None if left_out is None else left_out[number * rows : (number + 1) * rows]
+            parts.append(
+                [
+                    client.submit(
+                        _of_a_block, query, *part, None if skipped is None else skipped - first * rows, pure=False
+                    )
+                    for first, part in enumerate(components)
+                ]
+            )
+    merged = [
+        merge_aggregate_log_probs(*map(torch.stack, zip(*blocks, strict=True))) for blocks in client.gather(parts)
+    ]
+    return torch.cat([*merged, z.new_empty(0, dtype=torch.float64).cpu()]).reshape(*lead, queries).to(z.device)
+
+
+def _by_mixture(values: Tensor) -> Tensor:
+    """Return the values on the CPU with their leading axes made one, in a type that numpy has."""
+    values = values if values.dtype in (torch.float32, torch.float64) else values.float()
+    return values.reshape(math.prod(values.shape[:-2]), *values.shape[-2:]).detach().cpu()
+
+
+def _itself(values: Tensor) -> Tensor:
+    return values
+
+
+def _of_a_block(z: Tensor, mean: Tensor, log_var: Tensor, left_out: Tensor | None) -> tuple[Tensor, Tensor]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    values, counts = block_log_prob(z.to(device), mean.to(device), log_var.to(device), left_out=left_out)
+    return values.cpu(), counts.cpu()

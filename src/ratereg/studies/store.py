@@ -3,15 +3,19 @@
 A member is found again by every study whose settings it has, so it is trained once.
 """
 
+import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
 
-from ratereg.storage import cache_directory
+from ratereg.storage import cache_directory, remove_checkpoint, writing, written_aside
 from ratereg.studies.results import Results
 from ratereg.studies.shard import Shard
 
-__all__ = ["keep", "kept", "member_directory"]
+__all__ = ["keep", "keep_finished", "kept", "member_directory"]
+
+_FINISHED = "finished"
 
 
 def member_directory(digest: str) -> Path:
@@ -25,14 +29,43 @@ def kept(digest: str) -> bool:
 
 
 def keep(shard: Shard, results: Results) -> None:
-    """Keep the members of a finished shard."""
+    """Keep the members of a finished shard, and remove its checkpoint.
+
+    All are written beside the checkpoint first: killed when some are in place, the others would be another shard,
+    without a checkpoint.
+    """
     digests = shard.study.member_digests(shard.members)
     by_dataset = {"test_originals"}
-    for index, (member, digest) in enumerate(digests.items()):
-        table = results.table[results.table["member"] == index].assign(member=0)
-        arrays = {
-            name: values if name in by_dataset else values[index : index + 1] for name, values in results.arrays.items()
-        }
-        provenance = dict(results.provenance) | {"seconds": results.provenance["seconds"] / len(shard)}
-        alone = Results(shard.study.of(member), pd.DataFrame(table).reset_index(drop=True), arrays, provenance)
-        alone.save(member_directory(digest))
+    with written_aside(shard.directory / _FINISHED) as aside:
+        for index, (member, digest) in enumerate(digests.items()):
+            table = results.table[results.table["member"] == index].assign(member=0)
+            arrays = {
+                name: values if name in by_dataset else values[index : index + 1]
+                for name, values in results.arrays.items()
+            }
+            provenance = dict(results.provenance) | {"seconds": results.provenance["seconds"] / len(shard)}
+            alone = Results(shard.study.of(member), pd.DataFrame(table).reset_index(drop=True), arrays, provenance)
+            alone.save(aside / digest)
+    _put_in_place(shard.directory)
+
+
+def keep_finished() -> None:
+    """Keep the members of shards whose process was killed while it kept them."""
+    for finished in (cache_directory() / "shards").glob(f"*/{_FINISHED}"):
+        _put_in_place(finished.parent)
+
+
+def _put_in_place(directory: Path) -> None:
+    for member in (directory / _FINISHED).iterdir():
+        place = member_directory(member.name)
+        with writing(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.replace(member, place)
+            except OSError:
+                # Of another shard or by another process.
+                if not kept(member.name):
+                    raise
+    # The checkpoint first, since without the finished members nobody would look for it.
+    remove_checkpoint(directory / "checkpoint")
+    shutil.rmtree(directory, ignore_errors=True)
