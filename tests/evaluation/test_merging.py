@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ratereg.evaluation.aggregate import aggregate_log_prob
+from ratereg.evaluation.information import decompose_rate, decompose_rate_under
 from ratereg.evaluation.merging import block_log_prob, merge_aggregate_log_probs
 
 
@@ -86,3 +87,26 @@ def test_counts_that_do_not_fit_are_refused(blocks: int, counts: list[int] | Ten
 def test_left_out_has_a_row_for_each_query() -> None:
     with pytest.raises(ValueError, match="each of 40 queries"):
         inspect.unwrap(block_log_prob)(*mixture(1, 5), left_out=torch.arange(3))
+
+
+def test_an_information_estimate_may_take_its_densities_from_blocks() -> None:
+    _, mean, log_var = mixture(7, 300)
+
+    def by_blocks(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+        blocks = [block_log_prob(z, *part) for part in zip(mean.split(90, 1), log_var.split(90, 1), strict=True)]
+        return merge_aggregate_log_probs(*map(torch.stack, zip(*blocks, strict=True)))
+
+    def noise() -> torch.Generator:
+        return torch.Generator().manual_seed(8)
+
+    for name, function, sets in (
+        ("marginal_kl", decompose_rate, (mean, log_var)),
+        ("aggregate_divergence", decompose_rate_under, (mean[:, :100], log_var[:, :100], mean, log_var)),
+    ):
+        whole = getattr(function(*sets, noise()), name)
+        torch.testing.assert_close(
+            getattr(function(*sets, noise(), aggregate=by_blocks), name), whole, rtol=0, atol=5e-6
+        )
+        # The densities are those that are given: another one shifts the estimate.
+        shifted = getattr(function(*sets, noise(), aggregate=lambda *given: 2 * by_blocks(*given)), name)
+        assert ((shifted - whole).abs() > 0.01).all()

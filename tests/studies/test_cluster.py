@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import distributed
 import pandas as pd
 import pytest
@@ -22,7 +23,7 @@ from ratereg.studies import MLP, Data, Results, Study, cluster
 from ratereg.studies.cluster import connected, on_cluster
 from ratereg.studies.shard import Shard, run_shard
 from ratereg.studies.spread import aggregate_log_prob_on
-from ratereg.studies.worker import PREFIX
+from ratereg.studies.worker import PREFIX, run_on_worker, versions
 from ratereg.training.interruption import Stopped
 
 STUDY = Study(
@@ -46,8 +47,10 @@ def workers_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(workers_cache: Path) -> Iterator[distributed.Client]:
-    """A client of a scheduler with two worker processes of one thread, which share a cache that is not this process's."""
+    """A client of a scheduler with two worker processes of a thread each, whose cache is not that of this process."""
     with (
+        # By default half a minute is given to reach a worker that was killed.
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
         distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
@@ -150,19 +153,20 @@ def test_a_stopped_run_is_saved_on_the_workers_and_goes_on(client: distributed.C
 
 
 def test_a_worker_saves_and_ends_when_its_client_is_gone(client: distributed.Client, workers_cache: Path) -> None:
-    long = STUDY.replace(steps=10**6, seeds=1)
-    checkpoint = workers_cache / "shards" / shards(long)[0].digest / "checkpoint"
+    (shard,) = shards(STUDY.replace(steps=10**6, seeds=1))
+    key, begun = f"{PREFIX}{shard.digest}", threading.Event()
+    checkpoint = workers_cache / "shards" / shard.digest / "checkpoint"
+    client.subscribe_topic(key, lambda event: begun.set())
     with connected(client.scheduler.address) as other:
-        begun = on_cluster(shards(long), other, checkpoint_seconds=1e9, report=lambda steps: None, stop=lambda: False)
-        thread = threading.Thread(target=lambda: pytest.raises(ConnectionError, next, begun))
-        thread.start()
-        while not any(client.processing().values()):
-            time.sleep(0.05)
-    thread.join()
-    deadline = time.monotonic() + 30
+        future = other.submit(run_on_worker, shard, 1e9, versions(), key=key)
+        assert begun.wait(60)
+        assert not checkpoint.exists()
+    assert future.status == "cancelled"
+    deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert checkpoint.exists()
+    client.unsubscribe_topic(key)
 
 
 def test_what_a_shard_raises_comes_by_its_message(client: distributed.Client, tmp_path: Path) -> None:
@@ -217,9 +221,9 @@ def test_a_shard_is_given_up_when_workers_die_and_it_does_not_get_on(client: dis
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_SECONDS_TO_CONNECT", 1)
-    with pytest.raises(ConnectionError, match="'tcp://127.0.0.1:9', which does not answer within 1 s"):
+    with pytest.raises(ConnectionError, match=r"'tcp://127\.0\.0\.1:9', which does not answer within 1 s"):
         run("tcp://127.0.0.1:9", STUDY)
-    with pytest.raises(ValueError, match="scheduler is 'nowhere'.*such as 'tcp://host:8786'"):
+    with pytest.raises(ValueError, match=r"scheduler is 'nowhere'.*such as 'tcp://host:8786'"):
         run("nowhere", STUDY)
 
 
