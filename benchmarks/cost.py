@@ -35,6 +35,8 @@ MIDDLE = {"members": 12, "width": 512, "layers": 1}
 MIXED, BATCH, TRAINING_IMAGES = 24, 128, 4096
 IMAGES, QUERIES = (1024, 4096, 16_384, 65_536), (256, 2048, 8192)
 SECONDS_A_POINT, STEPS_A_POINT = 0.5, 4
+POINTS_A_MACHINE = 12
+"""Points after which the machine is measured again."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,14 @@ def main(minutes: float, name: str) -> None:
     machine: dict[tuple[str, str, int], float] = {}
     rounds = 0
     while rounds == 0 or time.monotonic() < end:
-        for key, value in rates(measure_machine(DEVICE, "bfloat16")).items():
-            better = max if key[0] == "multiply_adds" else min
-            machine[key] = better(value, machine.get(key, value))
         order.shuffle(left)
         for number, point in enumerate(left):
-            # The first points of a round are always there, so that a short run writes a whole file.
-            if number > 3 and time.monotonic() > end:
+            if number % POINTS_A_MACHINE == 0:
+                for key, value in rates(measure_machine(DEVICE, "bfloat16")).items():
+                    better = max if key[0] == "multiply_adds" else min
+                    machine[key] = better(value, machine.get(key, value))
+            # Some points are always there, so that a short run writes a whole file.
+            if number >= POINTS_A_MACHINE and time.monotonic() > end:
                 break
             timed = step_seconds(point) if point.what == "step" else measuring_seconds(point)
             found[point] = min(timed, found.get(point, math.inf))

@@ -55,7 +55,7 @@ def client(workers_cache: Path) -> Iterator[distributed.Client]:
             n_workers=2,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=":0",
             env={"RATEREG_CACHE": str(workers_cache)},
         ) as local,
         distributed.Client(local, set_as_default=False) as client,
@@ -173,7 +173,7 @@ def test_what_a_shard_raises_comes_by_its_message(client: distributed.Client, tm
     missing = STUDY.replace(data=Data(str(tmp_path / "missing.npy")))
     with pytest.raises(FileNotFoundError, match=r"missing\.npy' is not there") as raised:
         run(client, missing)
-    assert raised.value.__notes__ == ["It was raised on a worker, by missing.npy default, 1 x 16."]
+    assert raised.value.__notes__ == ["It was raised on the cluster, by missing.npy default, 1 x 16."]
     assert not any(client.processing().values())
 
 
@@ -225,6 +225,13 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch)
         run("tcp://127.0.0.1:9", STUDY)
     with pytest.raises(ValueError, match=r"scheduler is 'nowhere'.*such as 'tcp://host:8786'"):
         run("nowhere", STUDY)
+
+
+def test_a_scheduler_without_workers_is_waited_at_and_that_is_said() -> None:
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty:
+        began = time.monotonic()
+        with pytest.warns(UserWarning, match="has no worker; waiting"), pytest.raises(Stopped, match="after step 0"):
+            run(empty.scheduler_address, STUDY, stop=lambda: time.monotonic() > began + 1)
 
 
 def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

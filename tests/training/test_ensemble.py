@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ratereg.models import MLP, VAE
+from ratereg.models import MLP, VAE, Convolutional
 from ratereg.storage import load_checkpoint, save_checkpoint
 from ratereg.training import Precision, Trainer, best_precision
 
@@ -14,11 +14,15 @@ PIXELS = (3, 8, 8)
 
 
 @pytest.fixture
-def one_thread() -> Iterator[None]:
+def any_threads() -> Iterator[None]:
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def one_thread(any_threads: None) -> None:
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -31,7 +35,7 @@ def trainer(
     images: Tensor,
     betas: list[float],
     seeds: list[int],
-    network: MLP | None = None,
+    network: MLP | Convolutional | None = None,
     precision: Precision = "float32",
     batch_size: int = 32,
 ) -> Trainer:
@@ -61,6 +65,38 @@ def test_a_member_trains_as_alone_to_the_bit_with_one_thread(
             assert torch.equal(value, state_of(member, together)[name]), name
 
 
+@pytest.mark.parametrize("network", [MLP(2, 48, 10), Convolutional(width=16, latent_dim=4)], ids=str)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_number_of_threads_changes_no_bit(
+    images: Tensor, network: MLP | Convolutional, precision: Precision, any_threads: None
+) -> None:
+    states = []
+    for threads in (1, 2, 3, 5):
+        torch.set_num_threads(threads)
+        trained = trainer(images, [1.0, 0.01, 1.0, 5.0, 0.3], [0, 0, 1, 2, 2], network, precision)
+        trained.advance(12)
+        states.append(trained.state())
+        assert torch.get_num_threads() == threads
+    for state in states[1:]:
+        for name, value in states[0].items():
+            assert torch.equal(value, state[name]), name
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_goes_on_with_another_number_of_threads(images: Tensor, precision: Precision, any_threads: None) -> None:
+    betas, seeds = [1.0, 0.1, 0.3], [0, 3, 3]
+    torch.set_num_threads(3)
+    straight = trainer(images, betas, seeds, MLP(1, 32, 4), precision)
+    straight.advance(10)
+    torch.set_num_threads(2)
+    resumed = trainer(images, betas, seeds, MLP(1, 32, 4), precision)
+    resumed.load_state(straight.state())
+    for one in (straight, resumed):
+        one.advance(20)
+    for name, value in straight.state().items():
+        assert torch.equal(value, resumed.state()[name]), name
+
+
 @pytest.mark.parametrize("network", [MLP(2, 48, 10), MLP(2, 24, 5), MLP(3, 17, 3)], ids=str)
 def test_a_member_trains_as_alone_to_rounding_with_any_threads_and_width(images: Tensor, network: MLP) -> None:
     together, alone = trainer(images, [1.0, 0.1], [0, 1], network), trainer(images, [0.1], [1], network)
@@ -75,13 +111,13 @@ def test_a_member_that_diverges_is_frozen_and_does_not_touch_the_others(images: 
     betas = [1.0, 1e39, 1.0]
     together, alone = trainer(images, betas, [0, 0, 1], precision=precision), trainer(images, [1.0], [0])
     together.advance(3)
-    with torch.no_grad():
-        # The second member's loss is infinite from the start, the third's variances overflow from here on.
-        together._working.encoder.layers[-1].bias[2] = 1e4
+    state = together.state()
+    # The second member's loss is infinite from the start, the third's variances overflow from here on.
+    state["weights/encoder.layers.2.bias"][2] = 1e4
+    together.load_state(state)
     frozen = state_of(1, together), state_of(2, together)
     together.advance(8)
     assert together.diverged_at.tolist() == [-1, 1, 4]
-    assert together.active.tolist() == [True, False, False]
     for member, before in zip((1, 2), frozen, strict=True):
         for name, value in state_of(member, together).items():
             assert torch.equal(value, before[name]), name

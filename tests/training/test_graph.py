@@ -1,6 +1,6 @@
 """A training step can be captured and replayed: no GPU is needed to see that it reads and writes tensors alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -41,8 +41,12 @@ class Recording(TorchDispatchMode):
 
 
 @pytest.fixture(autouse=True)
-def programs_in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("RATEREG_KERNEL", "0")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def trainer(precision: Precision, binarize: bool) -> Trainer:
@@ -67,14 +71,15 @@ def test_a_step_captured_once_and_replayed_trains_as_the_step_itself(precision: 
     straight.advance(100)
     captured.advance(3)
     recording = Recording()
-    step = captured._run_step
+    (step,) = captured._steps
 
     def record() -> None:
         with recording:
             step()
-        captured._run_step = recording.replay
+        captured._run = [recording.replay]
 
-    captured._run_step = record
+    captured._run = [record]
+    captured.advance(4)
     captured.advance(100)
     for name, value in straight.state().items():
         assert torch.equal(value, captured.state()[name]), name

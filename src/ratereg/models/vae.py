@@ -1,5 +1,6 @@
 """The variational autoencoder, always as an ensemble: axis 0 of every tensor is the member."""
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -88,6 +89,11 @@ class VAE(nn.Module):
     def members(self) -> int:
         """The number of members."""
         return int(next(self.parameters()).shape[0])
+
+    def only(self, members: slice) -> "VAE":
+        """Return some members as an ensemble of their own, with the same weights in the same place."""
+        own = {id(weight): nn.Parameter(weight.detach()[members]) for weight in self.parameters()}
+        return copy.deepcopy(self, own)
 
     @property
     def device(self) -> torch.device:

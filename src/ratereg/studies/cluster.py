@@ -108,6 +108,7 @@ class _Dispatch:
         self.futures: dict[str, Future[Results]] = {}
         # Where a shard was sent, until the scheduler says itself where it is.
         self.sent_to: dict[str, str] = {}
+        self.any_worker = True
         self.made = dict.fromkeys(self.shards, 0)
         self.made_before_deaths = dict.fromkeys(self.shards, 0)
         self.messages: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
@@ -115,8 +116,6 @@ class _Dispatch:
     def results(self, stop: Callable[[], bool]) -> Iterator[tuple[Shard, Results]]:
         """Yield each shard and its results as it finishes."""
         placed = 0.0
-        if not self.client.nthreads():
-            warnings.warn("The scheduler has no worker yet; waiting for one.", stacklevel=3)
         try:
             while self.waiting or self.futures:
                 if time.monotonic() - placed > _SECONDS_TO_LISTEN:
@@ -142,13 +141,19 @@ class _Dispatch:
 
         If all were sent at once, Dask would share them out among the workers that are there now, by their threads.
         """
-        if not self.waiting:
-            return
         under_way = self._under_way()
         unseen = self.futures.keys() - under_way.keys()
         self.sent_to = {key: address for key, address in self.sent_to.items() if key in unseen}
         busy = {*self.sent_to.values(), *under_way.values()}
-        free = [address for address in self.client.nthreads() if address not in busy]
+        workers = self.client.nthreads()
+        free = [address for address in workers if address not in busy]
+        if self.any_worker and not workers:
+            warnings.warn(
+                "The scheduler has no worker; waiting for one. Workers need ratereg too: without it they end at once, "
+                "and their logs say so.",
+                stacklevel=4,
+            )
+        self.any_worker = bool(workers)
         for key in [key for key in self.waiting if key in under_way]:
             self._send(key, under_way[key])
         for key, address in zip(list(self.waiting), free, strict=False):
@@ -215,11 +220,11 @@ class _Dispatch:
             future.retry()
         elif isinstance(error, KilledWorker):
             raise RuntimeError(
-                f"Several workers died during {shard}, and it did not get on; perhaps memory ran out: "
-                "fewer max_members need less of it. Start the same again, and it goes on from its last checkpoint."
+                f"Several workers died during {shard}, and it did not get on. Their logs say why; perhaps memory ran "
+                "out, and fewer max_members need less of it. The same again goes on from the last checkpoint."
             )
         elif error is not None:
-            error.add_note(f"It was raised on a worker, by {shard}.")
+            error.add_note(f"It was raised on the cluster, by {shard}.")
             raise error.with_traceback(None) from None
         self._watch(key)
         return None

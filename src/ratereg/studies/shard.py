@@ -1,6 +1,5 @@
 """One shard: members of one data set and one network, trained as one ensemble and measured along the way."""
 
-import copy
 import hashlib
 import time
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
 
 from ratereg.data import ImageSet
 from ratereg.models import VAE
@@ -153,7 +151,7 @@ class _Run:
     def to_the_end(self) -> Results:
         for step in self.study.record_steps:
             if self.trainer.step < step:
-                self.trainer.advance(step, self._after_step)
+                self.trainer.advance(step, self._after_steps)
                 if self.trainer.step < step:
                     raise Stopped(self.trainer.step, self.study.steps)
             self._measure(step)
@@ -161,8 +159,8 @@ class _Run:
         provenance = joined(self.environments) | {"seconds": self._seconds_so_far()}
         return Results(self.study, pd.DataFrame(self.rows), arrays, provenance)
 
-    def _after_step(self, step: int) -> bool:
-        self.report(len(self.shard))
+    def _after_steps(self, made: int) -> bool:
+        self.report(made * len(self.shard))
         now = time.monotonic()
         if self.describe is not None and now - self.displayed > _SECONDS_BETWEEN_DISPLAYS:
             self.describe(f"D={self.trainer.distortion.nanmean():.1f}, R={self.trainer.rate.nanmean():.1f}")
@@ -183,7 +181,7 @@ class _Run:
             rows = measure(
                 self.study,
                 self.shard.members[index],
-                _alone(self.vae, index),
+                self.vae.only(slice(index, index + 1)),
                 self.pixels,
                 self.images,
                 step=step,
@@ -201,12 +199,6 @@ class _Run:
 
     def _seconds_so_far(self) -> float:
         return self.seconds + time.monotonic() - self.started
-
-
-def _alone(vae: VAE, index: int) -> VAE:
-    """Return one member as an ensemble of its own, with the same weights in the same place."""
-    own = {id(weight): nn.Parameter(weight.detach()[index : index + 1], False) for weight in vae.parameters()}
-    return copy.deepcopy(vae, own)
 
 
 def chosen_precision(study: Study, device: torch.device) -> Precision:

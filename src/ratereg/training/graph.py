@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["replayed"]
+__all__ = ["Pace", "replayed"]
 
 _WARM_UP = 3
 """Steps made before the capture, in which libraries choose their algorithms and reserve their memory."""
@@ -48,3 +48,24 @@ class _Captured:
         with torch.cuda.stream(self._stream):
             self._step()
         usual.wait_stream(self._stream)
+
+
+class Pace:
+    """Keeps the host from running ahead of a GPU by more than the steps between two calls of `keep`.
+
+    The GPU always has those at hand; without a limit a wish to stop would wait for a thousand steps.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._last: torch.cuda.Event | None = None
+
+    def keep(self) -> None:
+        """Wait until what was under way at the last call is done."""
+        if self._device.type != "cuda":
+            return
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self._device))
+        if self._last is not None:
+            self._last.synchronize()
+        self._last = event

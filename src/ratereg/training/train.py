@@ -1,37 +1,41 @@
 """The training loop: one step of the loop is one step of every member."""
 
-import copy
-import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from ratereg.models import VAE
-from ratereg.training.adam import Adam
 from ratereg.training.allocator import keep_freed_memory
 from ratereg.training.feed import Feed
-from ratereg.training.graph import replayed
+from ratereg.training.graph import Pace, replayed
 from ratereg.training.precision import Precision
 from ratereg.training.randomness import Streams
+from ratereg.training.step import Step
 
 __all__ = ["Trainer"]
+
+_SECONDS_TOGETHER = 0.2
+_STEPS_TOGETHER = 64
 
 
 class Trainer:
     """Adam on the sum of the members' losses, distortion + beta x rate; nothing couples the members.
 
-    A member trains as it would alone: with one thread to the bit, where the hidden widths are multiples of 16. With
-    more threads, on a GPU, or for other widths the libraries choose the order of a sum by the shape of the whole
-    product, and values agree to 1e-3 of their size over the first 25 steps.
+    On a CPU the members are parted among the threads, each of which trains its own by itself. On a GPU all are one
+    program: a step is captured once and replayed, and the host waits for nothing in it.
+
+    A member trains as it would alone. On a CPU it does so to the bit, whatever the number of threads, where there are
+    at least as many members as threads and the hidden widths are multiples of 16. Else the libraries choose the order
+    of a sum by the shape of the whole product, and values agree to 1e-3 of their size over the first 25 steps.
 
     A member whose loss is no longer finite is frozen: neither its weights nor Adam's moments change any more, and the
     others go on.
-
-    A step reads and writes tensors of the device alone, so on a GPU it is captured once and replayed, and the host
-    waits for nothing.
 
     Arguments:
         vae: the ensemble; its parameters are trained in place.
@@ -47,8 +51,6 @@ class Trainer:
 
     Attributes:
         step: how many steps have been made.
-        diverged_at: for each member the step at which its loss was no longer finite, or -1.
-        distortion, rate: of the last batch, the mean for each member, in nats.
 
     Raises:
         ValueError: `betas` or `seeds` does not have one entry per member, or `train` is empty.
@@ -72,73 +74,102 @@ class Trainer:
                 raise ValueError(f"Trainer: {name} has {len(values)} entries for {vae.members} members; give one each.")
         if len(train) == 0:
             raise ValueError("Trainer: train is empty; give the rows of at least one training image.")
-        device = vae.device
-        self.vae = vae
-        self.betas = torch.tensor(list(betas), dtype=torch.float32, device=device)
-        streams = Streams(seeds, len(train), batch_size, vae.network.latent_dim)
-        self._feed = Feed(streams, pixels, train.to(device), binarize=binarize)
-        # With bfloat16 products a rounded working copy is run and differentiated; the float32 weights are the truth.
-        self._working = vae if precision == "float32" else copy.deepcopy(vae).bfloat16()
-        self._optimizer = Adam(
-            dict(vae.named_parameters()),
-            None if self._working is vae else dict(self._working.named_parameters()),
-            learning_rate=learning_rate,
-        )
-        self._run_step = replayed(self._one_step, device)
-        self.step = 0
-        self._count = torch.zeros((), dtype=torch.int64, device=device)
-        self.diverged_at: Int64[Tensor, " member"] = torch.full((vae.members,), -1, device=device)
-        self.distortion: Float[Tensor, " member"] = torch.full_like(self.betas, math.nan)
-        self.rate: Float[Tensor, " member"] = torch.full_like(self.betas, math.nan)
+        self.vae, self.step = vae, 0
+        self.betas = torch.tensor(list(betas), dtype=torch.float32, device=vae.device)
+        # A thread that works alone waits for no other, and one thread's arithmetic goes on beside another's traffic.
+        parts = min(torch.get_num_threads(), vae.members) if vae.device.type == "cpu" else 1
+        self._parts = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in torch.arange(vae.members).tensor_split(parts)]
+        self._threads_each = max(1, torch.get_num_threads() // parts)
+        self._steps = []
+        for part in self._parts:
+            streams = Streams(seeds[part], len(train), batch_size, vae.network.latent_dim)
+            feed = Feed(streams, pixels, train.to(vae.device), binarize=binarize)
+            members = vae if parts == 1 else vae.only(part)
+            step = Step(members, feed, self.betas[part], learning_rate=learning_rate, precision=precision)
+            self._steps.append(step)
+        self._run = [replayed(step, vae.device) for step in self._steps]
+        self._pace = Pace(vae.device)
+        self._together = 1
 
     @property
-    def active(self) -> Bool[Tensor, " member"]:
-        """The members that have not diverged."""
-        return self.diverged_at < 0
+    def diverged_at(self) -> Int64[Tensor, " member"]:
+        """For each member the step at which its loss was no longer finite, or -1."""
+        return torch.cat([step.diverged_at for step in self._steps])
 
-    def advance(self, to: int, after_step: Callable[[int], bool] | None = None) -> None:
-        """Train until `to` steps have been made, or until `after_step`, given the steps made, returns True."""
+    @property
+    def distortion(self) -> Float[Tensor, " member"]:
+        """The mean distortion of the last batch, in nats."""
+        return torch.cat([step.distortion for step in self._steps])
+
+    @property
+    def rate(self) -> Float[Tensor, " member"]:
+        """The mean rate of the last batch, in nats."""
+        return torch.cat([step.rate for step in self._steps])
+
+    def advance(self, to: int, after_steps: Callable[[int], bool] | None = None) -> None:
+        """Train until `to` steps have been made, or until `after_steps` returns True.
+
+        That is called every few steps, about five times a second, with the number of steps made since the last call.
+        """
         if self.vae.device.type == "cpu":
             keep_freed_memory()
-        with _subnormals_flushed():
+        with _threads(len(self._parts), self._threads_each) as on_all:
             while self.step < to:
-                self._feed.provide(self.step)
-                self._run_step()
-                self.step += 1
-                if after_step is not None and after_step(self.step):
+                made = min(self._together, to - self.step)
+                started = time.monotonic()
+                on_all(partial(self._advance_part, made))
+                self._pace.keep()
+                self.step += made
+                seconds_each = (time.monotonic() - started) / made
+                self._together = max(1, min(_STEPS_TOGETHER, int(_SECONDS_TOGETHER / max(seconds_each, 1e-9))))
+                if after_steps is not None and after_steps(made):
                     return
 
-    def _one_step(self) -> None:
-        x, noise = self._feed.next()
-        distortion, rate = (values.mean(1) for values in self._working(x, noise))
-        loss = distortion + self.betas * rate
-        gradients = torch.autograd.grad(loss.sum(), list(self._working.parameters()))
-        self._count += 1
-        self._freeze(~loss.detach().isfinite())
-        self._optimizer.step(gradients, self.active)
-        self.distortion.copy_(distortion.detach())
-        self.rate.copy_(rate.detach())
-
-    def _freeze(self, diverging: Bool[Tensor, " member"]) -> None:
-        self.diverged_at.copy_(torch.where(diverging & self.active, self._count, self.diverged_at))
+    def _advance_part(self, steps: int, index: int) -> None:
+        for step in range(self.step, self.step + steps):
+            self._steps[index].feed.provide(step)
+            self._run[index]()
 
     def state(self) -> dict[str, Tensor]:
         """Return all that training needs to go on from here: weights, Adam's moments, the step and who diverged."""
-        weights = {f"weights/{name}": value.detach() for name, value in self.vae.named_parameters()}
-        return weights | self._optimizer.state() | {"step": self._count, "diverged_at": self.diverged_at}
+        states = [step.state() for step in self._steps]
+        return {
+            name: first if first.ndim == 0 or len(states) == 1 else torch.cat([state[name] for state in states])
+            for name, first in states[0].items()
+        }
 
-    @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a state that `state` returned."""
-        # All tensors keep their places: a captured step holds them.
-        working = dict(self._working.named_parameters())
-        for name, parameter in self.vae.named_parameters():
-            parameter.copy_(state[f"weights/{name}"])
-            working[name].copy_(parameter)
-        self._optimizer.load_state(state)
-        self._count.copy_(state["step"])
-        self.diverged_at.copy_(state["diverged_at"])
+        """Go on from a state that `state` returned, here or on another device or number of threads."""
+        for part, step in zip(self._parts, self._steps, strict=True):
+            step.load_state({name: value if value.ndim == 0 else value[part] for name, value in state.items()})
         self.step = int(state["step"])
+
+
+@contextmanager
+def _threads(count: int, each: int) -> Iterator[Callable[[Callable[[int], None]], None]]:
+    """Yield a function that calls another with 0 to `count` - 1, each in a thread with `each` of torch's threads."""
+    before = torch.get_num_threads()
+
+    def call(work: Callable[[int], None], index: int) -> None:
+        if torch.get_num_threads() != each:
+            torch.set_num_threads(each)
+        with _subnormals_flushed():
+            work(index)
+
+    if count == 1:
+        yield lambda work: call(work, 0)
+        return
+
+    def call_all(work: Callable[[int], None]) -> None:
+        for done in [pool.submit(call, work, index) for index in range(count)]:
+            done.result()
+
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            yield call_all
+    finally:
+        # Some of the libraries' numbers of threads are those of the process.
+        torch.set_num_threads(before)
 
 
 @contextmanager
