@@ -130,27 +130,24 @@ def measuring_seconds(point: Point) -> float:
     return seconds(measure)
 
 
-def rates(machine: Machine) -> dict[tuple[str, str, int], float]:
-    """Return a machine's rates by name, precision and bytes."""
-    return {
-        **{("multiply_adds", precision, 0): rate for precision, rate in machine.multiply_adds.items()},
-        **{("copying", "", size): value for size, value in machine.copying.items()},
-        ("overhead", "", 0): machine.overhead,
-    }
+def rates(machine: Machine) -> dict[tuple[str, str], float]:
+    """Return a machine's rates by name and precision."""
+    others = {(name, ""): getattr(machine, name) for name in ("bandwidth", "passing", "overhead")}
+    return {("multiply_adds", precision): rate for precision, rate in machine.multiply_adds.items()} | others
 
 
 def main(minutes: float, name: str) -> None:
     end = time.monotonic() + 60 * minutes
     order, left = random.Random(1), points()
     found: dict[Point, float] = {}
-    machine: dict[tuple[str, str, int], float] = {}
+    machine: dict[tuple[str, str], float] = {}
     rounds = 0
     while rounds == 0 or time.monotonic() < end:
         order.shuffle(left)
         for number, point in enumerate(left):
             if number % POINTS_A_MACHINE == 0:
                 for key, value in rates(measure_machine(DEVICE, "bfloat16")).items():
-                    better = max if key[0] == "multiply_adds" else min
+                    better = min if key[0] == "overhead" else max
                     machine[key] = better(value, machine.get(key, value))
             # Some points are always there, so that a short run writes a whole file.
             if number >= POINTS_A_MACHINE and time.monotonic() > end:
@@ -159,8 +156,7 @@ def main(minutes: float, name: str) -> None:
             found[point] = min(timed, found.get(point, math.inf))
         rounds += 1
     rows: list[dict[str, Any]] = [
-        {"what": what, "precision": precision, "bytes": size, "value": value}
-        for (what, precision, size), value in machine.items()
+        {"what": what, "precision": precision, "value": value} for (what, precision), value in machine.items()
     ]
     rows += [asdict(point) | {"value": value} for point, value in sorted(found.items(), key=repr)]
     facts = environment(DEVICE)

@@ -39,7 +39,7 @@ def test_the_arithmetic_that_the_benchmark_states_is_that_of_a_step(printed):
 
 
 def test_the_parts_of_a_step_are_all_there_and_add_up_to_it(printed):
-    whole, listed = re.search(r"goes, profiled +([\d.]+) ms\n((?:  .*\n)+)", printed).groups()
+    whole, listed = re.search(r"goes, one thread, profiled +([\d.]+) ms\n((?:  .*\n)+)", printed).groups()
     parts = {name: float(value) for name, value in re.findall(r"^  (\S.*?)  +([\d.]+) +-?\d+%$", listed, re.MULTILINE)}
     assert sum(parts.values()) == pytest.approx(float(whole), abs=0.001 * len(parts))
     for name in ("matrix products", "Adam and the working copies", "likelihood", "batches gathered"):

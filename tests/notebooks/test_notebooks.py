@@ -118,7 +118,28 @@ def rerun_yourself(records: Records) -> None:
     assert records["identity_residual"] < 1e-6
 
 
-OF_THEIR_NAME = (rate_distortion, mutual_information, aggregate_posterior, measuring, linear_vae, tetrominoes, capacity)
+def scaling_out(records: Records) -> None:
+    # Of the published measurements, all predicted; how far off is a finding, beyond these bounds the model has failed.
+    assert records["points"] > 20
+    assert 1 <= records["median_factor_off"] < 2
+    assert records["worst_factor_off"] < 10
+    assert 0 < records["predicted_seconds"] < math.inf
+    assert 1 <= records["members_together"] <= records["members"] == 6
+    assert records["step_measured_over_predicted"] > 0
+    assert 0 < records["hours_at_peak_least"] < records["hours_at_peak_most"]
+    assert records["merging_error"] < 1e-4
+
+
+OF_THEIR_NAME = (
+    rate_distortion,
+    mutual_information,
+    aggregate_posterior,
+    measuring,
+    linear_vae,
+    tetrominoes,
+    capacity,
+    scaling_out,
+)
 CHECKS: dict[str, Callable[[Records], None]] = {check.__name__: check for check in OF_THEIR_NAME}
 CHECKS["rerun"] = rerun_yourself
 

@@ -44,7 +44,7 @@ class Home:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     for module in (catalog, campaign):
         monkeypatch.setattr(module, "CATALOG", CATALOG)
-    monkeypatch.setattr(pace, "measure_machine", lambda *_: pace.Machine({}, {}, 0.0))
+    monkeypatch.setattr(pace, "measure_machine", lambda *_: pace.Machine({}, 1.0, 1.0, 0.0))
     monkeypatch.setattr(pace, "predicted_shard_seconds", seconds_as_if)
     return Home(tmp_path, monkeypatch)
 

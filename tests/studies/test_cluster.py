@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,14 @@ def workers_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(workers_cache: Path) -> Iterator[distributed.Client]:
     """A client of a scheduler with two worker processes of a thread each, whose cache is not that of this process."""
-    with (
+    settings = {
         # By default half a minute is given to reach a worker that was killed.
-        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        "distributed.comm.timeouts.connect": "2s",
+        # Each step is told, also by a worker that takes the place of a killed one.
+        "distributed.worker.preload": ["from ratereg.studies import worker; worker._SECONDS_BETWEEN_REPORTS = 0.0"],
+    }
+    with (
+        dask.config.set(settings),
         distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
@@ -91,44 +97,50 @@ def run(
     return dict(on_cluster(shards(study), scheduler, checkpoint_seconds=0, report=report, stop=stop))
 
 
-def kill_one_with(client: distributed.Client, begun: Callable[[str], bool]) -> str:
-    """Kill the process of a worker whose tasks have one for which `begun` is true, and return its key."""
-    pids = client.run(os.getpid)
-    while True:
-        for address, keys in client.processing().items():
-            for key in keys:
-                if address in pids and begun(key):
-                    os.kill(pids[address], signal.SIGKILL)
-                    return str(key)
-        time.sleep(0.05)
+@contextmanager
+def killer(client: distributed.Client, begun: Callable[[str], bool]) -> Iterator[list[str]]:
+    """Meanwhile kill the process of a worker with a task for which `begun` is true, and yield a list for its key."""
+    pids, killed, over = client.run(os.getpid), list[str](), threading.Event()
+
+    def look() -> None:
+        while not killed and not over.wait(0.05):
+            for address, keys in client.processing().items():
+                for key in keys:
+                    if not killed and address in pids and begun(key):
+                        os.kill(pids[address], signal.SIGKILL)
+                        killed.append(key)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_study_survives_a_killed_worker_and_has_the_numbers_of_one_process(
     client: distributed.Client, workers_cache: Path
 ) -> None:
-    said: dict[str, list[int]] = {f"{PREFIX}{shard.digest}": [] for shard in shards(STUDY)}
+    study = STUDY.replace(steps=400)
+    said: dict[str, list[int]] = {f"{PREFIX}{shard.digest}": [] for shard in shards(study)}
 
     def hear(key: str, event: tuple[float, dict[str, Any]]) -> None:
         said[key].append(event[1]["made"])
 
     for key in said:
         client.subscribe_topic(key, functools.partial(hear, key))
-    killed: list[str] = []
-    killer = threading.Thread(
-        target=lambda: killed.append(kill_one_with(client, lambda key: max(said.get(key, []), default=0) >= 20))
-    )
-    killer.start()
     made: list[int] = []
-    done = run(client.scheduler.address, STUDY, made.append)
-    killer.join()
+    with killer(client, lambda key: max(said.get(key, []), default=0) >= 20) as killed:
+        done = run(client.scheduler.address, study, made.append)
     for key in said:
         client.unsubscribe_topic(key)
 
     (key,) = killed
     # The worker that went on began where the killed one was, less one step of its two members.
     assert all(later >= earlier - 2 for earlier, later in zip(said[key], said[key][1:], strict=False))
-    assert sum(made) == len(STUDY) * STUDY.steps
-    assert sorted(shard.digest for shard in done) == sorted(shard.digest for shard in shards(STUDY))
+    assert sum(made) == len(study) * study.steps
+    assert sorted(shard.digest for shard in done) == sorted(shard.digest for shard in shards(study))
     for shard, results in done.items():
         pd.testing.assert_frame_equal(results.table, alone(shard).table, check_exact=True)
     # What is kept by the client is not kept by the workers.
@@ -261,16 +273,9 @@ def test_a_spread_information_estimate_survives_a_killed_worker(client: distribu
     generator = torch.Generator().manual_seed(1)
     mean, log_var = torch.randn(4000, 5, generator=generator), torch.randn(4000, 5, generator=generator) - 2
     client.wait_for_workers(2)
-    killed: list[str] = []
-    killer = threading.Thread(target=lambda: killed.append(kill_one_with(client, lambda key: "of_a_block" in key)))
-    killer.start()
-    spread = decompose_rate(
-        mean,
-        log_var,
-        torch.Generator().manual_seed(2),
-        aggregate=functools.partial(aggregate_log_prob_on, client, block=500),
-    )
-    killer.join()
+    on_workers = functools.partial(aggregate_log_prob_on, client, block=250)
+    with killer(client, lambda key: "of_a_block" in key) as killed:
+        spread = decompose_rate(mean, log_var, torch.Generator().manual_seed(2), aggregate=on_workers)
     one = decompose_rate(mean, log_var, torch.Generator().manual_seed(2))
     assert killed
     for name in ("mutual_information", "marginal_kl", "mutual_information_se", "mutual_information_mc"):

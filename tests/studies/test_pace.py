@@ -29,7 +29,7 @@ def expected(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
         measuring = times["measuring"] * members * bool(measured)
         return steps * (times["shared"] + times["own"] * members) + measuring
 
-    monkeypatch.setattr(pace, "measure_machine", lambda *_: pace.Machine({}, {}, 0.0))
+    monkeypatch.setattr(pace, "measure_machine", lambda *_: pace.Machine({}, 1.0, 1.0, 0.0))
     monkeypatch.setattr(pace, "predicted_shard_seconds", seconds)
     return times
 

@@ -34,7 +34,14 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+compiled = adam._compiled
+
+
 def use(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if program == "torch":
+        # The program for GPUs, without the compiler behind it.
+        monkeypatch.setattr(Adam, "_on_cpu", property(lambda _: False, lambda *_: None), raising=False)
+        monkeypatch.setattr(adam, "_compiled", lambda program: program)
     monkeypatch.setenv("RATEREG_KERNEL", "1" if program == "kernel" else "0")
     if program == "kernel" and load(adam._SOURCE, adam._declare) is None:
         pytest.skip("there is no C compiler here")
@@ -157,6 +164,27 @@ def test_an_element_is_rounded_the_same_at_every_place_in_its_parameter() -> Non
         assert (tensor == tensor[:, :1]).all()
 
 
+@pytest.mark.parametrize("narrow", [False, True])
+def test_without_a_compiler_the_processors_steps_are_those_of_the_kernel_to_rounding(
+    narrow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use("kernel", monkeypatch)
+    by_kernel = Trained(4, narrow)
+    by_kernel.active[2] = False
+    expected = by_kernel.run(0, 6).everything()
+    monkeypatch.setenv("RATEREG_KERNEL", "0")
+    plain, alone = Trained(4, narrow), Trained(1, narrow)
+    plain.active[2] = False
+    before = {name: value[2].clone() for name, value in plain.everything().items() if value.ndim > 0}
+    for name, value in plain.run(0, 6).everything().items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-2 if "working" in name else 1e-5, atol=1e-6, msg=name)
+        if value.ndim > 0:
+            assert torch.equal(value[2], before[name]), name
+    alone.run(0, 6)
+    for name, value in alone.everything().items():
+        assert torch.equal(value, plain.everything()[name] if value.ndim == 0 else plain.everything()[name][:1]), name
+
+
 @pytest.mark.usefixtures("program", "threads")
 def test_the_number_of_threads_changes_nothing() -> None:
     several = Trained(4).run(0, 4).everything()
@@ -235,11 +263,11 @@ def test_more_ensembles_than_torch_compiles_of_one_function_compile_as_one_graph
 ) -> None:
     # The graph is traced as for a GPU, without the compiler behind it. Failing is a warning, and so an error here.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    monkeypatch.setenv("RATEREG_KERNEL", "0")
+    use("torch", monkeypatch)
     for members in range(1, 10):
-        plain, compiled = Trained(members), Trained(members)
-        compiled.adam._update = adam._compiled(adam._update)
-        assert_same(compiled.run(0, 2).everything(), plain.run(0, 2).everything())
+        plain, in_one_graph = Trained(members), Trained(members)
+        in_one_graph.adam._update = compiled(adam._update)
+        assert_same(in_one_graph.run(0, 2).everything(), plain.run(0, 2).everything())
 
 
 def test_where_compiling_fails_the_same_steps_are_made_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,9 +275,9 @@ def test_where_compiling_fails_the_same_steps_are_made_with_a_warning(monkeypatc
         raise RuntimeError("no compiler")
 
     monkeypatch.setattr(torch, "compile", lambda program, **_: fails)
-    monkeypatch.setenv("RATEREG_KERNEL", "0")
+    use("torch", monkeypatch)
     trained = Trained(2)
-    trained.adam._update = adam._compiled(adam._update)
+    trained.adam._update = compiled(adam._update)
     with pytest.warns(UserWarning, match="slower.*no compiler"):
         trained.run(0, 1)
     assert_same(trained.run(1, 3).everything(), Trained(2).run(0, 3).everything())
@@ -263,7 +291,7 @@ def test_an_error_after_the_first_step_is_not_hidden(monkeypatch: pytest.MonkeyP
             raise error
 
     monkeypatch.setattr(torch, "compile", lambda program, **_: once)
-    run = adam._compiled(adam._update)
+    run = compiled(adam._update)
     run()
     with pytest.raises(RuntimeError, match="device lost"):
         run()

@@ -68,6 +68,8 @@ def trainer(precision: Precision, binarize: bool) -> Trainer:
 @pytest.mark.parametrize("binarize", [False, True])
 def test_a_step_captured_once_and_replayed_trains_as_the_step_itself(precision: Precision, binarize: bool) -> None:
     straight, captured = trainer(precision, binarize), trainer(precision, binarize)
+    for one in (straight, captured):
+        one._steps[0]._optimizer._on_cpu = False
     straight.advance(100)
     captured.advance(3)
     recording = Recording()

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
+from torch.optim.adam import adam
 
 from ratereg.native import load, on_threads
 
@@ -26,8 +27,9 @@ _PIECE = 2**14
 class Adam:
     """Adam on stacked float32 weights, member first, which refreshes rounded working copies in the same pass.
 
-    On the CPU a kernel compiled at its first use makes the step, on a GPU a program that torch compiles, elsewhere one
-    in plain torch; they agree to rounding. Members stand alone: each element is rounded the same wherever it lies.
+    On the CPU a kernel compiled at its first use makes the step, and torch's own fused Adam where there is no compiler;
+    on a GPU a program that torch compiles. They agree to rounding. Members stand alone: each element is rounded the
+    same wherever it lies.
 
     Arguments:
         weights: by name; changed in place, where they lie now.
@@ -74,12 +76,13 @@ class Adam:
         self._working = None if working is None else [copy.detach() for copy in working.values()]
         self._means = [torch.zeros_like(weight) for weight in self._weights]
         self._squares = [torch.zeros_like(weight) for weight in self._weights]
-        self._epsilon, self._decay = epsilon, decay
+        self._epsilon, self._decay, self._learning_rate = epsilon, decay, learning_rate
         device = self._weights[0].device
         self._step = torch.zeros((), dtype=torch.int64, device=device)
         # Of both moments, in float64: decay, the power that its correction enters with, and the factor before that.
         self._corrections = torch.tensor([[*decay], [-1, -0.5], [learning_rate, 1]], dtype=torch.float64, device=device)
-        self._update = _update if device.type == "cpu" else _compiled(_update)
+        self._on_cpu = device.type == "cpu"
+        self._update = _update if self._on_cpu else _compiled(_update)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], active: Bool[Tensor, " member"]) -> None:
@@ -107,12 +110,13 @@ class Adam:
         self._step += 1
         decay, power, factor = self._corrections
         rates = ((1 - decay**self._step) ** power * factor).float()
-        library = load(_SOURCE, _declare) if self._step.device.type == "cpu" else None
-        if library is None:
+        if not self._on_cpu:
             state = (self._weights, self._means, self._squares, self._working)
             self._update(*state, gradients, active, rates, self._decay, self._epsilon)
-        else:
+        elif library := load(_SOURCE, _declare):
             self._run(library, [gradient.contiguous() for gradient in gradients], active.contiguous(), rates)
+        else:
+            self._run_in_torch(gradients, active)
 
     def _run(self, library: ctypes.CDLL, gradients: list[Tensor], active: Tensor, rates: Tensor) -> None:
         working: Sequence[Tensor | None] = self._working or [None] * len(gradients)
@@ -132,6 +136,39 @@ class Adam:
             library.adam_step(parameters, len(gradients), self._members, active.data_ptr(), settings, taken)
 
         on_threads(work, 1 + sum(gradient.numel() for gradient in gradients) // _PIECE)
+
+    def _run_in_torch(self, gradients: Sequence[Tensor], active: Tensor) -> None:
+        members = active.nonzero()[:, 0].tolist()
+        # Each member by itself: torch rounds the end of a tensor differently.
+        weights, means, squares, slopes = (
+            [tensor[member] for tensor in tensors for member in members]
+            for tensors in (
+                self._weights,
+                self._means,
+                self._squares,
+                [gradient.float().contiguous() for gradient in gradients],
+            )
+        )
+        if members:
+            adam(
+                weights,
+                slopes,
+                means,
+                squares,
+                [],
+                [self._step.float() - 1 for _ in weights],
+                fused=True,
+                amsgrad=False,
+                beta1=self._decay[0],
+                beta2=self._decay[1],
+                lr=self._learning_rate,
+                weight_decay=0,
+                eps=self._epsilon,
+                maximize=False,
+            )
+        for weight, working in zip(self._weights, self._working or [], strict=bool(self._working)):
+            for member in members:
+                working[member].copy_(weight[member])
 
     def state(self) -> dict[str, Tensor]:
         """Return the moments and the number of steps, as they are in memory: what a checkpoint needs to go on."""

@@ -46,18 +46,20 @@ class Cost:
         precision: the type of the matrix products.
         multiply_adds: of matrix products and convolutions.
         weights: bytes moved of weights, their gradients and Adam's moments, which are too many for a cache.
-        operations: of each operation, views aside, the other bytes that it reads and writes.
+        passed: bytes moved of what passes between operations.
+        operations: how many there are, views aside.
     """
 
     precision: Precision
     multiply_adds: int
     weights: int
-    operations: tuple[int, ...]
+    passed: int
+    operations: int
 
     @property
     def traffic(self) -> int:
         """All bytes that are read and written."""
-        return self.weights + sum(self.operations)
+        return self.weights + self.passed
 
 
 def step_cost(
@@ -74,14 +76,14 @@ def step_cost(
     """
     count, parameters, tensors = _training(network, image_shape, members, batch_size, precision)
     adam = _ADAM_TRAFFIC * parameters
-    return Cost(precision, count.multiply_adds, count.weights + adam, (*count.operations, *[0] * tensors))
+    return Cost(precision, count.multiply_adds, count.weights + adam, count.passed, count.operations + tensors)
 
 
 def measuring_cost(network: Network, image_shape: tuple[int, int, int], *, images: int, queries: int) -> Cost:
     """Return what measuring a member takes: encoding, decoding twice, and the information terms, in float32.
 
-    A pair of a sampled latent and an image's posterior counts as a multiply-add for each of two latent dimensions'
-    terms and ten more for the exponential, as the compiled kernel on the CPU works.
+    A pair of a sampled latent and an image's posterior counts as two multiply-adds a latent dimension and ten for its
+    exponential, as for the compiled kernel on the CPU. The traffic that binds a GPU there is not counted.
 
     Arguments:
         network: the architecture.
@@ -90,13 +92,13 @@ def measuring_cost(network: Network, image_shape: tuple[int, int, int], *, image
         queries: images that z is sampled for.
     """
     count = _measuring(network, image_shape, _MEASURED_AT_ONCE)
-    batches = math.ceil(images / _MEASURED_AT_ONCE)
-    pairs = _DRAWS * queries * images
+    batches, pairs = math.ceil(images / _MEASURED_AT_ONCE), _DRAWS * queries * images
     products = count.multiply_adds * images // _MEASURED_AT_ONCE
     return Cost(
         "float32",
         products + pairs * (2 * network.latent_dim + 10),
         count.weights * batches,
+        count.passed * images // _MEASURED_AT_ONCE,
         count.operations * batches,
     )
 
@@ -107,9 +109,12 @@ def predicted_seconds(cost: Cost, machine: Machine) -> float:
     Raises:
         KeyError: the machine was not measured in the work's precision.
     """
-    arithmetic = cost.multiply_adds / machine.multiply_adds[cost.precision]
-    traffic = machine.seconds_to_move(cost.weights) + sum(map(machine.seconds_to_move, cost.operations))
-    return arithmetic + traffic + len(cost.operations) * machine.overhead
+    return (
+        cost.multiply_adds / machine.multiply_adds[cost.precision]
+        + cost.weights / machine.bandwidth
+        + cost.passed / machine.passing
+        + cost.operations * machine.overhead
+    )
 
 
 def predicted_shard_seconds(

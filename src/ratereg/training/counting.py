@@ -24,13 +24,15 @@ class Count:
     Attributes:
         multiply_adds: of its matrix products and convolutions.
         weights: bytes of weights that it reads, and of their gradients that it writes.
-        operations: of each operation, views aside, the other bytes that it reads and writes.
+        passed: the other bytes that its operations read and write, each by itself.
+        operations: how many there are, views aside.
         peak: the most bytes that are alive at once besides the weights.
     """
 
     multiply_adds: int
     weights: int
-    operations: tuple[int, ...]
+    passed: int
+    operations: int
     peak: int
 
 
@@ -44,17 +46,21 @@ def counted(program: Callable[[], Sequence[Tensor]], weights: Sequence[Tensor] =
     with _Counting(weights) as counting:
         gradients = program()
     theirs = {counting.name_of(tensor) for tensor in (*weights, *gradients)}
-    moved = [[size for name, size in operation if name in theirs] for operation in counting.operations]
-    others = [[size for name, size in operation if name not in theirs] for operation in counting.operations]
-    peak = counting.peak - sum(weight.nbytes for weight in weights)
-    return Count(counting.multiply_adds, sum(map(sum, moved)), tuple(map(sum, others)), peak)
+    of_weights = sum(size for name, size in counting.moved if name in theirs)
+    return Count(
+        multiply_adds=counting.multiply_adds,
+        weights=of_weights,
+        passed=sum(size for _, size in counting.moved) - of_weights,
+        operations=counting.operations,
+        peak=counting.peak - sum(weight.nbytes for weight in weights),
+    )
 
 
 class _Counting(TorchDispatchMode):
     def __init__(self, weights: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.multiply_adds = self.peak = self._alive = self._named = 0
-        self.operations: list[list[tuple[int, int]]] = []
+        self.multiply_adds = self.operations = self.peak = self._alive = self._named = 0
+        self.moved: list[tuple[int, int]] = []
         # Storages by their address, which another one may have after they are freed, and under a name of their own.
         self._names: dict[int, int] = {}
         for weight in weights:
@@ -70,7 +76,8 @@ class _Counting(TorchDispatchMode):
         )
         moved = [(self.name_of(tensor), _bytes_of(tensor)) for tensor in read + written]
         if written and not func.is_view:
-            self.operations.append(moved)
+            self.operations += 1
+            self.moved += moved
             formula = flop_registry.get(func.overloadpacket)
             if formula is not None:
                 self.multiply_adds += formula(*args, **kwargs, out_val=out) // 2

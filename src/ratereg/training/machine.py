@@ -3,7 +3,6 @@
 import math
 import os
 import time
-from bisect import bisect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ratereg.models import MLP, VAE
 from ratereg.training.allocator import keep_freed_memory
-from ratereg.training.counting import counted
+from ratereg.training.counting import Count, counted
 from ratereg.training.graph import replayed
 from ratereg.training.precision import Precision
 
@@ -22,10 +21,7 @@ __all__ = ["Machine", "measure_machine", "memory_available"]
 _SHARE_PLANNED_FOR = 0.6
 """Of a device's memory. The rest is for the system, for other programs, and for what memory in pieces wastes."""
 
-_SIZES = [1 << power for power in (16, 18, 20, 22, 24, 26, 28)]
-"""Bytes moved by the copies that are timed."""
-
-_SECONDS_EACH = 0.1
+_SECONDS_EACH = 0.2
 """For which a piece of work is repeated; its fastest time counts, as other work on the machine only adds to it."""
 
 
@@ -35,44 +31,32 @@ class Machine:
 
     Attributes:
         multiply_adds: a second, in matrix products of a training step, by precision.
-        copying: seconds that a copy takes, by the bytes that it reads and writes together.
+        bandwidth: bytes a second that are read from memory and written to it together.
+        passing: bytes a second that operations read and write of what passes between them, mostly from a cache.
         overhead: seconds that an operation takes beside its work.
     """
 
     multiply_adds: Mapping[Precision, float]
-    copying: Mapping[int, float]
+    bandwidth: float
+    passing: float
     overhead: float
-
-    @property
-    def bandwidth(self) -> float:
-        """Bytes a second read from and written to memory, by the largest copy."""
-        largest = max(self.copying)
-        return largest / self.copying[largest]
-
-    def seconds_to_move(self, size: int) -> float:
-        """Return the seconds that an operation takes to move `size` bytes: few of them lie in a cache."""
-        sizes = sorted(self.copying)
-        if size <= sizes[0]:
-            return size / sizes[0] * self.copying[sizes[0]]
-        if size >= sizes[-1]:
-            return size / self.bandwidth
-        after = sizes[bisect(sizes, size)]
-        before = sizes[bisect(sizes, size) - 1]
-        share = math.log(size / before) / math.log(after / before)
-        logarithm = (1 - share) * math.log(self.copying[before]) + share * math.log(self.copying[after])
-        return math.exp(logarithm)
 
 
 def measure_machine(device: torch.device, precision: Precision) -> Machine:
     """Measure a device in about two seconds, with torch's number of threads, in float32 and in `precision`."""
     if device.type == "cpu":
         keep_freed_memory()
-    dtypes: dict[Precision, torch.dtype] = {"float32": torch.float32, precision: getattr(torch, precision)}
-    return Machine(
-        multiply_adds={name: _multiply_adds(device, dtype) for name, dtype in dtypes.items()},
-        copying=_copying(device),
-        overhead=_overhead(device),
-    )
+    precisions: set[Precision] = {"float32", precision}
+    multiply_adds = {one: _multiply_adds(device, getattr(torch, one)) for one in precisions}
+    bandwidth = _bandwidth(device)
+    # Of a network of little work a step is all overhead, and of one with many pixels and few units it is passing them.
+    small, seconds = _step(device, precision, members=1, pixels=64)
+    overhead = seconds / small.operations
+    large, seconds = _step(device, precision, members=4, pixels=2048)
+    others = large.multiply_adds / multiply_adds[precision] + large.weights / bandwidth + large.operations * overhead
+    # On a machine that is busy meanwhile the difference of two times can be anything.
+    passing = large.passed / max(seconds - others, seconds / 10)
+    return Machine(multiply_adds, bandwidth, passing, overhead)
 
 
 def memory_available(device: torch.device) -> int:
@@ -105,32 +89,30 @@ def _multiply_adds(device: torch.device, dtype: torch.dtype) -> float:
     return 3 * members * batch * width * width / _fastest(layer, device)
 
 
-def _copying(device: torch.device) -> dict[int, float]:
-    def seconds(size: int) -> float:
-        source, target = torch.zeros(2, size // 8, device=device)
-        return _fastest(lambda: target.copy_(source), device)
-
-    return {size: seconds(size) for size in _SIZES}
+def _bandwidth(device: torch.device) -> float:
+    source, target = torch.zeros(2, 1 << 25, device=device)
+    moved: int = source.nbytes + target.nbytes
+    return moved / _fastest(lambda: target.copy_(source), device)
 
 
-def _overhead(device: torch.device) -> float:
-    """Time a step of a network so small that its work is nothing."""
-    how = (MLP(layers=1, width=16, latent_dim=2), (1, 2, 2), [0])
+def _step(device: torch.device, precision: Precision, members: int, pixels: int) -> tuple[Count, float]:
+    """Count and time a training step, without Adam, of networks with few units."""
+    network, image_shape = MLP(layers=1, width=64, latent_dim=8), (1, 1, pixels)
 
-    def step(vae: VAE) -> Callable[[], list[Tensor]]:
+    def program(vae: VAE) -> Callable[[], list[Tensor]]:
         weights = list(vae.parameters())
-        x, noise = (torch.zeros(1, 8, size, device=vae.device) for size in (4, 2))
+        x, noise = (torch.zeros(members, 128, size, device=vae.device) for size in (pixels, network.latent_dim))
 
-        def run() -> list[Tensor]:
+        def step() -> list[Tensor]:
             distortion, rate = vae(x, noise)
             return list(torch.autograd.grad((distortion + rate).sum(), weights))
 
-        return run
+        return step
 
     with torch.device("meta"):
-        vae = VAE(*how)
-    operations = len(counted(step(vae), list(vae.parameters())).operations)
-    return _fastest(step(VAE(*how).to(device)), device) / operations
+        shapes = VAE(network, image_shape, [0] * members).to(getattr(torch, precision))
+    vae = VAE(network, image_shape, [0] * members).to(device, getattr(torch, precision))
+    return counted(program(shapes), list(shapes.parameters())), _fastest(program(vae), device)
 
 
 def _fastest(work: Callable[[], object], device: torch.device) -> float:
