@@ -34,7 +34,7 @@ WIDTHS, LAYERS = (64, 128, 256, 512, 1024), (1, 2, 3)
 MIDDLE = {"members": 12, "width": 512, "layers": 1}
 MIXED, BATCH, TRAINING_IMAGES = 24, 128, 4096
 IMAGES, QUERIES = (1024, 4096, 16_384, 65_536), (256, 2048, 8192)
-SECONDS_A_POINT, STEPS_A_POINT = 0.5, 4
+RUNS, SECONDS_A_RUN, STEPS_A_RUN = 5, 0.1, 64
 POINTS_A_MACHINE = 12
 """Points after which the machine is measured again."""
 
@@ -98,7 +98,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def step_seconds(point: Point) -> float:
-    """Return the seconds of the fastest step; the drawing of noise and batches, for many steps at once, falls out."""
+    """Return the seconds of a step, in the fastest of several runs of some steps."""
     vae = VAE(point.network, SHAPES[point.pixels], range(point.members)).to(DEVICE)
     trainer = Trainer(
         vae,
@@ -110,10 +110,9 @@ def step_seconds(point: Point) -> float:
         precision=point.precision,
     )
     trainer.advance(5)  # kernels are compiled, and on a GPU the step is captured
-    fastest, end = math.inf, time.perf_counter() + SECONDS_A_POINT
-    while time.perf_counter() < end or trainer.step < 5 + STEPS_A_POINT:
-        fastest = min(fastest, seconds(lambda: trainer.advance(trainer.step + 1)))
-    return fastest
+    once = seconds(lambda: trainer.advance(trainer.step + 1))
+    steps = max(1, min(STEPS_A_RUN, int(SECONDS_A_RUN / once)))
+    return min(seconds(lambda: trainer.advance(trainer.step + steps)) for _ in range(RUNS)) / steps
 
 
 def measuring_seconds(point: Point) -> float:
@@ -127,7 +126,7 @@ def measuring_seconds(point: Point) -> float:
         queries = torch.randperm(point.images, generator=generator)[: point.queries]
         decompose_rate(encodings.mean, encodings.log_var, generator, queries=queries)
 
-    return seconds(measure)
+    return min(seconds(measure) for _ in range(2))
 
 
 def rates(machine: Machine) -> dict[tuple[str, str], float]:

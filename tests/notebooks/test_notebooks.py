@@ -126,7 +126,7 @@ def scaling_out(records: Records) -> None:
     assert 0 < records["predicted_seconds"] < math.inf
     assert 1 <= records["members_together"] <= records["members"] == 6
     assert records["step_measured_over_predicted"] > 0
-    assert 0 < records["hours_at_peak_least"] < records["hours_at_peak_most"]
+    assert 0 < records["hours_at_least"] < records["hours_guessed"]
     assert records["merging_error"] < 1e-4
 
 

@@ -93,7 +93,7 @@ def run(
     report: Callable[[int], None] = lambda steps: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[Shard, Results]:
-    # A checkpoint at every step: what is lost is then one step at the most.
+    # A checkpoint as often as one can be kept, which is a few times a second.
     return dict(on_cluster(shards(study), scheduler, checkpoint_seconds=0, report=report, stop=stop))
 
 
@@ -122,7 +122,7 @@ def killer(client: distributed.Client, begun: Callable[[str], bool]) -> Iterator
 def test_a_study_survives_a_killed_worker_and_has_the_numbers_of_one_process(
     client: distributed.Client, workers_cache: Path
 ) -> None:
-    study = STUDY.replace(steps=400)
+    study = STUDY.replace(steps=600, seeds=2)
     said: dict[str, list[int]] = {f"{PREFIX}{shard.digest}": [] for shard in shards(study)}
 
     def hear(key: str, event: tuple[float, dict[str, Any]]) -> None:
@@ -131,14 +131,15 @@ def test_a_study_survives_a_killed_worker_and_has_the_numbers_of_one_process(
     for key in said:
         client.subscribe_topic(key, functools.partial(hear, key))
     made: list[int] = []
-    with killer(client, lambda key: max(said.get(key, []), default=0) >= 20) as killed:
+    with killer(client, lambda key: len(said.get(key, [])) >= 4) as killed:
         done = run(client.scheduler.address, study, made.append)
     for key in said:
         client.unsubscribe_topic(key)
 
     (key,) = killed
-    # The worker that went on began where the killed one was, less one step of its two members.
-    assert all(later >= earlier - 2 for earlier, later in zip(said[key], said[key][1:], strict=False))
+    # What the killed worker told before the last time was kept by then, and the other one began from there.
+    assert said[key][2] > said[key][1] > said[key][0]
+    assert all(later >= earlier for earlier, later in zip(said[key], said[key][2:], strict=False)), said[key]
     assert sum(made) == len(study) * study.steps
     assert sorted(shard.digest for shard in done) == sorted(shard.digest for shard in shards(study))
     for shard, results in done.items():

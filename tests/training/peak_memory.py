@@ -41,7 +41,7 @@ def run(folder: str, network: Network, image_shape: tuple[int, ...], members: in
 
 
 def main(folder: str, network: str, image_shape: str, members: str, images: str, precision: str) -> None:
-    torch.set_num_threads(1)
+    torch.set_num_threads(2)  # among which members are parted
     # The first run loads libraries and compiles kernels.
     run(folder, MLP(1, 16, 2), (1, 8, 8), 1, 64, precision)
     kinds = {"MLP": MLP, "Convolutional": Convolutional}

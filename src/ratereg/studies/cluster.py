@@ -6,6 +6,7 @@ that is a folder that all workers share, another one goes on from the checkpoint
 """
 
 import queue
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -84,6 +85,7 @@ def connected(scheduler: "str | Client") -> Iterator["Client"]:
         yield scheduler
         return
     try:
+        _reach(scheduler)
         client = Client(scheduler, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     except (ValueError, TypeError) as error:
         raise ValueError(f"scheduler is {scheduler!r}: {error}. Give an address such as 'tcp://host:8786'.") from None
@@ -94,6 +96,30 @@ def connected(scheduler: "str | Client") -> Iterator["Client"]:
         ) from None
     with client:
         yield client
+
+
+def _reach(address: str) -> None:
+    """Raise OSError unless something answers at an address.
+
+    A client of Dask's that fails to connect is closed only when it is collected, and may stop another from starting.
+    """
+    from distributed.comm.addressing import parse_address, parse_host_port
+
+    scheme, place = parse_address(address)
+    if scheme not in ("tcp", "tls"):
+        return
+    host, port = parse_host_port(place)
+    deadline = time.monotonic() + _SECONDS_TO_CONNECT
+    while True:
+        try:
+            socket.create_connection((host, port), max(0.1, deadline - time.monotonic())).close()
+        except OSError:
+            # It may be about to start.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 class _Dispatch:

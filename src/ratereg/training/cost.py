@@ -1,16 +1,15 @@
 """What training and measuring take: arithmetic, memory traffic, operations and memory; and how long on a machine."""
 
 import math
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from ratereg.models import VAE
 from ratereg.models.networks import Network
-from ratereg.training.counting import Count, counted
+from ratereg.training.counting import DRAWS, MEASURED_AT_ONCE, measuring_count, step_count
 from ratereg.training.machine import Machine, memory_available
 from ratereg.training.precision import Precision
 
@@ -28,14 +27,8 @@ _ADAM_TRAFFIC = 28
 """Bytes that Adam moves a parameter: weight and two moments, read and written in float32 (24), and either a bfloat16
 gradient read and a bfloat16 working copy written, or a float32 gradient read (4)."""
 
-_MARGIN = 1.1
-"""What freed memory in pieces adds to what is held."""
-
-_MEASURED_AT_ONCE = 2048
-"""Images that are encoded or decoded together when a member is measured."""
-
-_DRAWS = 2
-"""Samples of z an image, of the distortion and of the information terms."""
+_MARGIN = 1.4
+"""What freed memory in pieces adds: training keeps its heap, and each thread has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,8 @@ def step_cost(
     Raises:
         ValueError: `members` or `batch_size` is below 1, or the network is not for images of that shape.
     """
-    count, parameters, tensors = _training(network, image_shape, members, batch_size, precision)
+    _check_positive(members=members, batch_size=batch_size)
+    count, parameters, tensors = step_count(network, image_shape, members, batch_size, precision)
     adam = _ADAM_TRAFFIC * parameters
     return Cost(precision, count.multiply_adds, count.weights + adam, count.passed, count.operations + tensors)
 
@@ -91,14 +85,14 @@ def measuring_cost(network: Network, image_shape: tuple[int, int, int], *, image
         images: measured on.
         queries: images that z is sampled for.
     """
-    count = _measuring(network, image_shape, _MEASURED_AT_ONCE)
-    batches, pairs = math.ceil(images / _MEASURED_AT_ONCE), _DRAWS * queries * images
-    products = count.multiply_adds * images // _MEASURED_AT_ONCE
+    count = measuring_count(network, image_shape, MEASURED_AT_ONCE)
+    batches, pairs = math.ceil(images / MEASURED_AT_ONCE), DRAWS * queries * images
+    products = count.multiply_adds * images // MEASURED_AT_ONCE
     return Cost(
         "float32",
         products + pairs * (2 * network.latent_dim + 10),
         count.weights * batches,
-        count.passed * images // _MEASURED_AT_ONCE,
+        count.passed * images // MEASURED_AT_ONCE,
         count.operations * batches,
     )
 
@@ -160,7 +154,8 @@ def memory_needed(
     """Return the bytes that training and measuring an ensemble hold at their peak, estimated from above.
 
     These are, a parameter, float32 weights and two moments (12) and a bfloat16 working copy (2); what a step of all
-    members holds at its peak, gradients included; what measuring one member holds; and the images, as uint8.
+    members holds at its peak, gradients included; the larger of what measuring one member holds and of a checkpoint's
+    copy of weights and moments; and the images, as uint8.
 
     Arguments:
         network: the architecture.
@@ -173,11 +168,8 @@ def memory_needed(
     Raises:
         ValueError: `members` or `batch_size` is below 1, or the network is not for images of that shape.
     """
-    count, parameters, _ = _training(network, image_shape, members, batch_size, precision)
-    held = parameters * (12 if precision == "float32" else 14)
-    # Encodings and their copies in float64, distortions and their spread, of every image.
-    measuring = _measuring(network, image_shape, images).peak + images * (network.latent_dim * 56 + 100)
-    return int(_MARGIN * (held + count.peak + measuring)) + images * math.prod(image_shape)
+    _check_positive(members=members, batch_size=batch_size)
+    return _memory(network, image_shape, batch_size, precision, images)(members)
 
 
 def members_that_fit(
@@ -196,55 +188,36 @@ def members_that_fit(
         ValueError: as `memory_needed`.
     """
     available = memory_available(device)
-    one, two = (
-        memory_needed(network, image_shape, members=members, batch_size=batch_size, precision=precision, images=images)
-        for members in (1, 2)
-    )
-    if one > available:
+    needed = _memory(network, image_shape, batch_size, precision, images)
+    if needed(1) > available:
         raise MemoryError(
-            f"{network} on {images:,} images of {'x'.join(map(str, image_shape))} takes {one / 1e9:.2f} GB for one "
-            f"member, and {available / 1e9:.2f} GB are planned for on {device}; give a smaller network, fewer images "
-            "or a smaller batch_size."
+            f"{network} on {images:,} images of {'x'.join(map(str, image_shape))} takes {needed(1) / 1e9:.2f} GB for "
+            f"one member, and {available / 1e9:.2f} GB are planned for on {device}; give a smaller network, fewer "
+            "images or a smaller batch_size."
         )
-    # Each member adds as much.
-    return 1 + (available - one) // (two - one)
+    return bisect_right(range(1, available), available, key=needed)
 
 
-def _training(
-    network: Network, image_shape: tuple[int, int, int], members: int, batch_size: int, precision: Precision
-) -> tuple[Count, int, int]:
-    """Count a step without Adam; return also the number of parameters, and of tensors that hold them."""
-    for name, value in (("members", members), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; give at least 1.")
-    with torch.device("meta"):
-        vae = VAE(network, image_shape, [0] * members)
-        images = torch.empty(members, batch_size, math.prod(image_shape), dtype=torch.uint8)
-        noise = torch.empty(members, batch_size, network.latent_dim)
-    vae = vae.to(getattr(torch, precision))
-    weights = list(vae.parameters())
+def _memory(
+    network: Network, image_shape: tuple[int, int, int], batch_size: int, precision: Precision, images: int
+) -> Callable[[int], int]:
+    """Return the bytes needed as a function of the members, each of which adds as much."""
+    (one, parameters, _), (two, _, _) = (
+        step_count(network, image_shape, members, batch_size, precision) for members in (1, 2)
+    )
+    # Encodings and their copies in float64, distortions and their spread, of every image.
+    measuring = measuring_count(network, image_shape, images).peak + images * (network.latent_dim * 40 + 64)
 
-    def step() -> Sequence[Tensor]:
-        # Gathered for each distinct seed, and from there for each member.
-        x = images.float().div_(255).clone()
-        distortion, rate = vae(x, noise)
-        return torch.autograd.grad((distortion.mean(1) + rate.mean(1)).sum(), weights)
+    def needed(members: int) -> int:
+        held = parameters * members * (12 if precision == "float32" else 14)
+        step = one.peak + (members - 1) * (two.peak - one.peak)
+        most = held + step + max(measuring, 12 * parameters * members)
+        return int(_MARGIN * most) + images * math.prod(image_shape)
 
-    return counted(step, weights), sum(weight.numel() for weight in weights), len(weights)
+    return needed
 
 
-def _measuring(network: Network, image_shape: tuple[int, int, int], images: int) -> Count:
-    """Count what a batch takes that a member is measured on, of `images` images at the most."""
-    with torch.device("meta"):
-        vae = VAE(network, image_shape, [0])
-        batch = torch.empty(min(images, _MEASURED_AT_ONCE), math.prod(image_shape), dtype=torch.uint8)
-
-    def measure() -> Sequence[Tensor]:
-        x = batch.float().div_(255).unsqueeze(0)
-        mean, log_var = vae.encode(x)
-        for _ in range(_DRAWS):
-            vae.likelihood.distortion(vae.decode(mean + (log_var / 2).exp()), x)
-        return ()
-
-    with torch.no_grad():
-        return counted(measure, list(vae.parameters()))
+def _check_positive(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} is {count}; give at least 1.")

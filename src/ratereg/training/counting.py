@@ -9,12 +9,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["Count", "counted"]
+from ratereg.models import VAE
+from ratereg.models.networks import Network
+from ratereg.training.precision import Precision
+
+__all__ = ["DRAWS", "MEASURED_AT_ONCE", "Count", "counted", "measuring_count", "step_count"]
+
+MEASURED_AT_ONCE = 2048
+"""Images that are encoded or decoded together when a member is measured."""
+
+DRAWS = 2
+"""Samples of z an image, of the distortion and of the information terms."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,43 @@ def counted(program: Callable[[], Sequence[Tensor]], weights: Sequence[Tensor] =
         operations=counting.operations,
         peak=counting.peak - sum(weight.nbytes for weight in weights),
     )
+
+
+def step_count(
+    network: Network, image_shape: tuple[int, int, int], members: int, batch_size: int, precision: Precision
+) -> tuple[Count, int, int]:
+    """Count a step without Adam; return also the number of parameters, and of tensors that hold them."""
+    with torch.device("meta"):
+        vae = VAE(network, image_shape, [0] * members)
+        images = torch.empty(members, batch_size, math.prod(image_shape), dtype=torch.uint8)
+        noise = torch.empty(members, batch_size, network.latent_dim)
+    vae = vae.to(getattr(torch, precision))
+    weights = list(vae.parameters())
+
+    def step() -> Sequence[Tensor]:
+        # Gathered for each distinct seed, and from there for each member.
+        x = images.float().div_(255).clone()
+        distortion, rate = vae(x, noise)
+        return torch.autograd.grad((distortion.mean(1) + rate.mean(1)).sum(), weights)
+
+    return counted(step, weights), sum(weight.numel() for weight in weights), len(weights)
+
+
+def measuring_count(network: Network, image_shape: tuple[int, int, int], images: int) -> Count:
+    """Count what a batch takes that a member is measured on, of `images` images at the most."""
+    with torch.device("meta"):
+        vae = VAE(network, image_shape, [0])
+        batch = torch.empty(min(images, MEASURED_AT_ONCE), math.prod(image_shape), dtype=torch.uint8)
+
+    def measure() -> Sequence[Tensor]:
+        x = batch.float().div_(255).unsqueeze(0)
+        mean, log_var = vae.encode(x)
+        for _ in range(DRAWS):
+            vae.likelihood.distortion(vae.decode(mean + (log_var / 2).exp()), x)
+        return ()
+
+    with torch.no_grad():
+        return counted(measure, list(vae.parameters()))
 
 
 class _Counting(TorchDispatchMode):

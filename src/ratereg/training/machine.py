@@ -3,16 +3,17 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ratereg.models import MLP, VAE
+from ratereg.models import MLP, VAE, Bernoulli
 from ratereg.training.allocator import keep_freed_memory
-from ratereg.training.counting import Count, counted
+from ratereg.training.counting import counted
 from ratereg.training.graph import replayed
 from ratereg.training.precision import Precision
 
@@ -23,6 +24,9 @@ _SHARE_PLANNED_FOR = 0.6
 
 _SECONDS_EACH = 0.2
 """For which a piece of work is repeated; its fastest time counts, as other work on the machine only adds to it."""
+
+_REPEATS = 10
+"""Of the work in a run, so that starting threads and programs is shared out, as among the steps of training."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +47,23 @@ class Machine:
 
 
 def measure_machine(device: torch.device, precision: Precision) -> Machine:
-    """Measure a device in about two seconds, with torch's number of threads, in float32 and in `precision`."""
+    """Measure a device in about two seconds, in float32 and in `precision`, on torch's number of threads.
+
+    As in training, each thread of a CPU works by itself, and all do at once.
+    """
     if device.type == "cpu":
         keep_freed_memory()
     precisions: set[Precision] = {"float32", precision}
-    multiply_adds = {one: _multiply_adds(device, getattr(torch, one)) for one in precisions}
-    bandwidth = _bandwidth(device)
-    # Of a network of little work a step is all overhead, and of one with many pixels and few units it is passing them.
-    small, seconds = _step(device, precision, members=1, pixels=64)
-    overhead = seconds / small.operations
-    large, seconds = _step(device, precision, members=4, pixels=2048)
-    others = large.multiply_adds / multiply_adds[precision] + large.weights / bandwidth + large.operations * overhead
-    # On a machine that is busy meanwhile the difference of two times can be anything.
-    passing = large.passed / max(seconds - others, seconds / 10)
-    return Machine(multiply_adds, bandwidth, passing, overhead)
+    dtype = getattr(torch, precision)
+    layers = {one: _layer(device, getattr(torch, one)) for one in precisions}
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    copy, images, small = _copy(device, threads), _images(device, dtype), _small_network(device, dtype)
+    return Machine(
+        multiply_adds={one: threads * layer.amount / _fastest(layer, device) for one, layer in layers.items()},
+        bandwidth=threads * copy.amount / _fastest(copy, device),
+        passing=threads * images.amount / _fastest(images, device),
+        overhead=_fastest(small, device) / small.amount,
+    )
 
 
 def memory_available(device: torch.device) -> int:
@@ -72,68 +79,123 @@ def memory_available(device: torch.device) -> int:
     return int(total * _SHARE_PLANNED_FOR)
 
 
-def _multiply_adds(device: torch.device, dtype: torch.dtype) -> float:
-    """Time a hidden layer of a few members, forward and backward: operands that a cache holds."""
+@dataclass(frozen=True)
+class _Work:
+    """Something to be timed.
+
+    Attributes:
+        amount: how much one thread does of it, in what the rate counts.
+        made: makes a function that does it, on tensors of its own.
+    """
+
+    amount: int
+    made: Callable[[], Callable[[], object]]
+
+
+def _layer(device: torch.device, dtype: torch.dtype) -> _Work:
+    """Return a hidden layer of some members, forward and backward: multiply-adds on what a cache holds."""
     members, batch, width = (2, 128, 512) if device.type == "cpu" else (64, 128, 512)
-    generator = torch.Generator().manual_seed(0)
 
-    def drawn(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).to(device, dtype)
+    def made() -> Callable[[], object]:
+        generator = torch.Generator().manual_seed(0)
+        shapes = ((batch, width), (width, width), (1, width), (batch, width))
+        drawn = (torch.randn(members, *shape, generator=generator).to(device, dtype) for shape in shapes)
+        x, weight, bias, gradient = drawn
+        x.requires_grad_()
+        weight.requires_grad_()
+        return lambda: torch.autograd.grad(torch.baddbmm(bias, x, weight), [x, weight], gradient)
 
-    x, weight = drawn(members, batch, width).requires_grad_(), drawn(members, width, width).requires_grad_()
-    bias, gradient = drawn(members, 1, width), drawn(members, batch, width)
-
-    def layer() -> None:
-        torch.autograd.grad(torch.baddbmm(bias, x, weight), [x, weight], gradient)
-
-    return 3 * members * batch * width * width / _fastest(layer, device)
-
-
-def _bandwidth(device: torch.device) -> float:
-    source, target = torch.zeros(2, 1 << 25, device=device)
-    moved: int = source.nbytes + target.nbytes
-    return moved / _fastest(lambda: target.copy_(source), device)
+    return _Work(3 * members * batch * width * width, made)
 
 
-def _step(device: torch.device, precision: Precision, members: int, pixels: int) -> tuple[Count, float]:
-    """Count and time a training step, without Adam, of networks with few units."""
-    network, image_shape = MLP(layers=1, width=64, latent_dim=8), (1, 1, pixels)
+def _copy(device: torch.device, threads: int) -> _Work:
+    """Return a copy of more than a cache holds, in bytes read and written."""
+    size = (1 << 25) // threads
 
-    def program(vae: VAE) -> Callable[[], list[Tensor]]:
+    def made() -> Callable[[], object]:
+        source, target = torch.zeros(2, size, device=device)
+        return lambda: target.copy_(source)
+
+    return _Work(8 * size, made)
+
+
+def _images(device: torch.device, dtype: torch.dtype) -> _Work:
+    """Return what is done with a batch's images before the encoder and after the decoder, in bytes passed on."""
+
+    def made_on(device: torch.device) -> Callable[[], Sequence[Tensor]]:
+        shape = (4, 128, 1024)
+        images = torch.zeros(shape, dtype=torch.uint8, device=device)
+        logits = torch.zeros(shape, dtype=dtype, device=device, requires_grad=True)
+
+        def work() -> Sequence[Tensor]:
+            x = images.float().div_(255)
+            x.to(dtype)
+            return torch.autograd.grad(Bernoulli().distortion(logits, x).sum(), [logits])
+
+        return work
+
+    return _Work(counted(made_on(torch.device("meta"))).passed, lambda: made_on(device))
+
+
+def _small_network(device: torch.device, dtype: torch.dtype) -> _Work:
+    """Return a step, without Adam, of a network of little work, in operations."""
+
+    def made_on(device: torch.device) -> Callable[[], Sequence[Tensor]]:
+        vae = VAE(MLP(layers=1, width=64, latent_dim=8), (1, 8, 8), [0]).to(device, dtype)
         weights = list(vae.parameters())
-        x, noise = (torch.zeros(members, 128, size, device=vae.device) for size in (pixels, network.latent_dim))
+        x, noise = (torch.zeros(1, 128, size, device=device) for size in (64, 8))
 
-        def step() -> list[Tensor]:
+        def step() -> Sequence[Tensor]:
             distortion, rate = vae(x, noise)
-            return list(torch.autograd.grad((distortion + rate).sum(), weights))
+            return torch.autograd.grad((distortion + rate).sum(), weights)
 
         return step
 
-    with torch.device("meta"):
-        shapes = VAE(network, image_shape, [0] * members).to(getattr(torch, precision))
-    vae = VAE(network, image_shape, [0] * members).to(device, getattr(torch, precision))
-    return counted(program(shapes), list(shapes.parameters())), _fastest(program(vae), device)
+    return _Work(counted(made_on(torch.device("meta"))).operations, lambda: made_on(device))
 
 
-def _fastest(work: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of the fastest of many runs; on a GPU captured and replayed, as a training step is."""
-    repeats = 1 if device.type == "cpu" else 20
+def _fastest(work: _Work, device: torch.device) -> float:
+    """Return the seconds of the fastest of many runs.
 
-    def several() -> None:
-        for _ in range(repeats):
-            work()
+    On a CPU all threads run it at once. On a GPU it is captured and replayed, as a training step is.
+    """
 
-    run = replayed(several, device)
+    def repeated() -> Callable[[], None]:
+        program = work.made()
+
+        def several() -> None:
+            for _ in range(_REPEATS):
+                program()
+
+        return several
+
+    if device.type == "cuda":
+        return _fastest_of(replayed(repeated(), device), device) / _REPEATS
+    threads = torch.get_num_threads()
+    programs = [repeated() for _ in range(threads)]
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+            def all_at_once() -> None:
+                for running in [pool.submit(program) for program in programs]:
+                    running.result()
+
+            return _fastest_of(all_at_once, device) / _REPEATS
+    finally:
+        # Some of the libraries' numbers of threads are those of the process.
+        torch.set_num_threads(threads)
+
+
+def _fastest_of(run: Callable[[], object], device: torch.device) -> float:
     # The first ones reserve memory and choose algorithms, and on a GPU one of them is captured.
-    for _ in range(1 if device.type == "cpu" else 5):
+    for _ in range(5 if device.type == "cuda" else 1):
         run()
-    fastest = math.inf
-    end = time.perf_counter() + _SECONDS_EACH
+    fastest, end = math.inf, time.perf_counter() + _SECONDS_EACH
     while time.perf_counter() < end:
         start = _now(device)
         run()
         fastest = min(fastest, _now(device) - start)
-    return fastest / repeats
+    return fastest
 
 
 def _now(device: torch.device) -> float:
