@@ -131,7 +131,7 @@ def test_a_call_ends_with_its_time_and_the_next_ones_go_on_to_the_same_result(ho
 
 def test_an_archive_carries_what_is_finished_from_fresh_machine_to_fresh_machine(home: Home, tmp_path: Path) -> None:
     carried = tmp_path / "carried.tar.gz"
-    lefts = calls(ends_after=30, between=home.fresh, max_members=1, archive=carried)
+    lefts = calls(ends_after=12, between=home.fresh, max_members=1, archive=carried)
     assert len(set(members_left(lefts))) > 3
     assert members_left(lefts) == sorted(members_left(lefts), reverse=True)
     home.fresh()

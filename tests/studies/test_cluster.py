@@ -137,9 +137,10 @@ def test_a_study_survives_a_killed_worker_and_has_the_numbers_of_one_process(
         client.unsubscribe_topic(key)
 
     (key,) = killed
-    # What the killed worker told before the last time was kept by then, and the other one began from there.
+    # Where less is told than before, another worker began. What was told before the last time was kept by then.
     assert said[key][2] > said[key][1] > said[key][0]
-    assert all(later >= earlier for earlier, later in zip(said[key], said[key][2:], strict=False)), said[key]
+    threes = zip(said[key], said[key][1:], said[key][2:], strict=False)
+    assert all(after >= min(before, last) for before, last, after in threes)
     assert sum(made) == len(study) * study.steps
     assert sorted(shard.digest for shard in done) == sorted(shard.digest for shard in shards(study))
     for shard, results in done.items():

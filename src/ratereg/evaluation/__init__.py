@@ -15,6 +15,7 @@ from ratereg.evaluation.information import (
 from ratereg.evaluation.latents import MarginalKLSplit, active_units, rate_per_dimension, split_marginal_kl
 from ratereg.evaluation.linear_vae import LinearVAE
 from ratereg.evaluation.memorization import Memorization, memorization, optimal_decoder
+from ratereg.evaluation.merging import merge_aggregate_log_probs
 from ratereg.evaluation.minibatch import minibatch_log_prob
 from ratereg.evaluation.optimal_rd import OptimalCurve, optimal_rate_distortion
 from ratereg.evaluation.population import InformationBound, population_information
@@ -56,6 +57,7 @@ __all__ = [
     "importance_weighted_bound",
     "marginal_bound",
     "memorization",
+    "merge_aggregate_log_probs",
     "minibatch_log_prob",
     "optimal_decoder",
     "optimal_rate_distortion",
