@@ -206,11 +206,13 @@ def _memory(
         step_count(network, image_shape, members, batch_size, precision) for members in (1, 2)
     )
     # Encodings and their copies in float64, distortions and their spread, of every image.
+    # Tensors that are let go late can make the first count the larger one; then the second stands for each member.
+    each = two.peak - one.peak if two.peak > one.peak else two.peak
     measuring = measuring_count(network, image_shape, images).peak + images * (network.latent_dim * 40 + 64)
 
     def needed(members: int) -> int:
         held = parameters * members * (12 if precision == "float32" else 14)
-        step = one.peak + (members - 1) * (two.peak - one.peak)
+        step = one.peak + (members - 1) * each
         most = held + step + max(measuring, 12 * parameters * members)
         return int(_MARGIN * most) + images * math.prod(image_shape)
 
