@@ -138,7 +138,7 @@ def test_a_run_that_is_asked_to_stop_keeps_its_state_and_goes_on(cache: Path) ->
     asked = iter(range(10**9))
     for _ in range(3):
         with pytest.raises(Stopped) as stopped:
-            run_module.run(study, cache / "resumed", progress=False, stop=lambda: next(asked) % 25 == 24)
+            run_module.run(study, cache / "resumed", progress=False, stop=lambda: next(asked) % 6 == 5)
         assert 0 < stopped.value.step <= 60
         assert stopped.value.steps == 60
     resumed = run_module.run(study, cache / "resumed", progress=False)

@@ -38,16 +38,19 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, An
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
         try:
-            save_file(here, aside, metadata=metadata)
-            to_disk(aside)
+            # In a folder of its own: safetensors first writes to a file of a name that nobody else would know.
+            aside.mkdir()
+            new = aside / path.name
+            save_file(here, new, metadata=metadata)
+            to_disk(new)
             if path.is_file():
                 _link(path, kept)
             # In this order, as `path` may have been damaged: the one before is given up when the new one is in place.
-            os.replace(aside, path)
+            os.replace(new, path)
             if kept.exists():
                 os.replace(kept, _previous(path))
         finally:
-            aside.unlink(missing_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)
             kept.unlink(missing_ok=True)
 
 
@@ -132,4 +135,7 @@ def _link(path: Path, other: Path) -> None:
 def _remove_leftovers(path: Path) -> None:
     """Remove what processes killed while they saved have left."""
     for leftover in path.parent.glob(f"{path.name.replace('[', '[[]')}.*.part"):
-        leftover.unlink(missing_ok=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
