@@ -92,7 +92,7 @@ class _InKernel(torch.autograd.Function):
             )
 
         on_threads(work, 1 + logits.numel() // _SHARE)
-        ctx.library = library
+        ctx.kernel = library
         ctx.save_for_backward(slopes)
         return distortion
 
@@ -103,7 +103,7 @@ class _InKernel(torch.autograd.Function):
         scale, out, taken = grad_outputs[0].contiguous(), torch.empty_like(slopes), ctypes.c_int64(0)
 
         def work() -> None:
-            ctx.library.bernoulli_scale(
+            ctx.kernel.bernoulli_scale(
                 slopes.data_ptr(),
                 slopes.dtype == torch.bfloat16,
                 scale.data_ptr(),
