@@ -33,7 +33,7 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(images, "_SYSTEM", tmp_path / "system")
     monkeypatch.setattr(images, "torchvision_datasets", lambda: pytest.fail("torchvision was asked"))
-    digests = tuple(hashlib.sha256(as_idx(array)).hexdigest() for array in ARRAYS.values())
+    digests = {part: hashlib.sha256(as_idx(array)).hexdigest() for part, array in ARRAYS.items()}
     monkeypatch.setattr(given, "_DIGESTS", {"fashion-mnist": digests, "mnist": digests})
 
 

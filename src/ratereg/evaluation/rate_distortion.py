@@ -41,6 +41,26 @@ def encode(
 
 
 @torch.no_grad()
+def distortion_per_draw(
+    vae: VAE,
+    pixels: UInt8[Tensor, "all pixels"],
+    rows: Int64[Tensor, " image"],
+    encodings: Encodings,
+    generator: torch.Generator,
+    *,
+    draws: int = 2,
+    batch_size: int = 2048,
+) -> Float64[Tensor, "member draw image"]:
+    """Return the distortion of each image at each draw of z, in nats; the arguments are those of `distortion`."""
+    values = torch.empty(vae.members, draws, len(rows), dtype=torch.float64, device=vae.device)
+    for here, x in _batches(pixels, rows, batch_size):
+        mean, std = encodings.mean[:, here], (encodings.log_var[:, here] / 2).exp()
+        for draw in range(draws):
+            noise = torch.randn(mean.shape[1:], generator=generator).to(mean.device)
+            values[:, draw, here] = vae.likelihood.distortion(vae.decode(mean + std * noise), x).double()
+    return values
+
+
 def distortion(
     vae: VAE,
     pixels: UInt8[Tensor, "all pixels"],
@@ -67,12 +87,14 @@ def distortion(
         draws: samples of z per image, at least 2.
         batch_size: images decoded at once.
     """
-    values = torch.empty(vae.members, draws, len(rows), dtype=torch.float64, device=vae.device)
-    for here, x in _batches(pixels, rows, batch_size):
-        mean, std = encodings.mean[:, here], (encodings.log_var[:, here] / 2).exp()
-        for draw in range(draws):
-            noise = torch.randn(mean.shape[1:], generator=generator).to(mean.device)
-            values[:, draw, here] = vae.likelihood.distortion(vae.decode(mean + std * noise), x).double()
+    how = {"draws": draws, "batch_size": batch_size}
+    return mean_over_images(distortion_per_draw(vae, pixels, rows, encodings, generator, **how), population)
+
+
+def mean_over_images(
+    values: Float64[Tensor, "member draw image"], population: int
+) -> tuple[Float64[Tensor, " member"], Float64[Tensor, " member"]]:
+    """Return the mean over images and draws of a cost, and its standard error; `population` as in `distortion`."""
     return values.mean((1, 2)), two_stage_covariance(values, values, population).sqrt()
 
 

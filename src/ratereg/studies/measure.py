@@ -10,8 +10,12 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from ratereg.data import ImageSet
-from ratereg.evaluation import decompose_rate, distortion, encode
+from ratereg.evaluation import decompose_rate, encode
+from ratereg.evaluation.rate_distortion import distortion_per_draw, mean_over_images
 from ratereg.models import VAE
+from ratereg.studies.bounds import BOUNDS, likelihood_bounds
+from ratereg.studies.distances import distortion_by_distance
+from ratereg.studies.fresh import fresh_estimates
 from ratereg.studies.study import Member, Study
 
 __all__ = ["keepsakes", "measure"]
@@ -29,6 +33,9 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Return one row per partition, measured on whole partitions at the last step, on subsets before.
 
+    At the last step there are rows of a partition "fresh" too, one for each number of images in its aggregate
+    posterior, if the study has fresh images.
+
     Arguments:
         study: how to measure.
         member: what the rows are of.
@@ -39,43 +46,40 @@ def measure(
         diverged_at: the step at which the member diverged, or None; one that has diverged has NaN for its values.
     """
     last = step == study.steps
-    rows = []
+    lost = diverged_at is not None
+    identity: dict[str, Any] = {
+        "dataset": images.name,
+        "split": member.data.split,
+        "share": math.nan if member.data.share is None else member.data.share,
+        "n_train": len(images.train),
+        "n_test": len(images.test),
+        "network": member.network.name,
+        "layers": member.network.layers,
+        "width": member.network.width,
+        "latent_dim": member.network.latent_dim,
+        "prior": study.prior,
+        "likelihood": type(study.likelihood).__name__.lower(),
+        "beta": member.beta,
+        "seed": member.seed,
+        "step": step,
+    }
+    rows: list[dict[str, Any]] = []
     for partition, rows_of in (("train", images.train), ("test", images.test)):
         count = len(rows_of) if last else min(study.trajectory_images, len(rows_of))
         queries = min(study.final_queries if last else study.queries, count)
-        lost = diverged_at is not None
-        estimates = _NOTHING if lost else _estimates(vae, pixels, rows_of, count, queries, partition)
-        rows.append(
-            {
-                "dataset": images.name,
-                "split": member.data.split,
-                "share": math.nan if member.data.share is None else member.data.share,
-                "n_train": len(images.train),
-                "n_test": len(images.test),
-                "network": member.network.name,
-                "layers": member.network.layers,
-                "width": member.network.width,
-                "latent_dim": member.network.latent_dim,
-                "prior": study.prior,
-                "likelihood": type(study.likelihood).__name__.lower(),
-                "beta": member.beta,
-                "seed": member.seed,
-                "step": step,
-                "partition": partition,
-                "images": count,
-                "queries": queries,
-                "components": count,
-                **estimates,
-                "log_n": math.log(count),
-                "diverged_at": math.nan if diverged_at is None else diverged_at,
-            }
-        )
-    return rows
+        estimates = dict(_NOTHING) if lost else _estimates(vae, pixels, rows_of, count, queries, partition)
+        if last and not math.isnan(estimates["distortion"]):
+            estimates |= likelihood_bounds(study, vae, pixels, rows_of, _seed_of(f"bounds/{partition}"))
+        rows.append({"partition": partition, "images": count, "queries": queries, "components": count, **estimates})
+    if last and study.fresh_images and not math.isnan(rows[0]["distortion"]):
+        rows += [{"partition": "fresh", **one} for one in fresh_estimates(study, vae, _seed_of("fresh"))]
+    facts = {"diverged_at": math.nan if diverged_at is None else diverged_at}
+    return [identity | row | {"log_n": math.log(row["components"])} | facts for row in rows]
 
 
 _NOTHING = {
     f"{name}{suffix}": math.nan
-    for name in ("rate", "distortion", "mutual_information", "marginal_kl")
+    for name in ("rate", "distortion", "negative_elbo", "mutual_information", "marginal_kl", *BOUNDS)
     for suffix in ("", "_se")
 }
 
@@ -89,12 +93,14 @@ def _estimates(
     partition: str,
 ) -> dict[str, float]:
     # The subset and the noise depend on the partition alone, so that members and steps are compared on equal terms.
-    generator = torch.Generator().manual_seed(_fixed_seed(f"evaluation/{partition}"))
+    generator = torch.Generator().manual_seed(_seed_of(f"evaluation/{partition}"))
     subset = rows_of[_sample(len(rows_of), count, generator)].to(pixels.device)
     encodings = encode(vae, pixels, subset)
     if not (encodings.mean + encodings.log_var).isfinite().all():
-        return _NOTHING
-    mean_distortion, distortion_se = distortion(vae, pixels, subset, encodings, generator, population=len(rows_of))
+        return dict(_NOTHING)
+    costs = distortion_per_draw(vae, pixels, subset, encodings, generator)
+    mean_distortion, distortion_se = mean_over_images(costs, len(rows_of))
+    _, elbo_se = mean_over_images(costs + encodings.rate.unsqueeze(1), len(rows_of))
     parts = decompose_rate(encodings.mean, encodings.log_var, generator, queries=_sample(count, queries, generator))
     rate_se = (encodings.rate.var(1) * (1 / count - 1 / len(rows_of))).sqrt()
     estimates = {
@@ -102,18 +108,20 @@ def _estimates(
         "rate_se": rate_se,
         "distortion": mean_distortion,
         "distortion_se": distortion_se,
+        "negative_elbo": parts.rate + mean_distortion,
+        "negative_elbo_se": elbo_se,
         "mutual_information": parts.mutual_information,
         "mutual_information_se": parts.mutual_information_se,
         "marginal_kl": parts.marginal_kl,
         "marginal_kl_se": parts.marginal_kl_se,
     }
-    return {name: value.item() for name, value in estimates.items()}
+    return _NOTHING | {name: value.item() for name, value in estimates.items()}
 
 
 @torch.no_grad()
 def keepsakes(study: Study, vae: VAE, pixels: UInt8[Tensor, "all pixels"], images: ImageSet) -> dict[str, np.ndarray]:
     """Return pictures and posteriors of images drawn at random, for the result's arrays."""
-    generator = torch.Generator().manual_seed(_fixed_seed("keepsakes"))
+    generator = torch.Generator().manual_seed(_seed_of("keepsakes"))
     # A data set's rows may be in an order, so the first ones would be alike.
     shown = images.test[torch.randperm(len(images.test), generator=generator)[: study.pictures]]
     mean = encode(vae, pixels, shown.to(pixels.device)).mean
@@ -127,6 +135,8 @@ def keepsakes(study: Study, vae: VAE, pixels: UInt8[Tensor, "all pixels"], image
         kept = encode(vae, pixels, rows.to(pixels.device))
         arrays[f"{partition}_mean"] = kept.mean.cpu().numpy()
         arrays[f"{partition}_log_var"] = kept.log_var.cpu().numpy()
+    if study.distances:
+        arrays |= distortion_by_distance(vae, pixels, images, study.distances, generator)
     return arrays
 
 
@@ -136,5 +146,5 @@ def _sample(population: int, count: int, generator: torch.Generator) -> Int64[Te
     return torch.randperm(population, generator=generator)[:count].sort().values
 
 
-def _fixed_seed(name: str) -> int:
+def _seed_of(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])

@@ -32,12 +32,15 @@ class Results:
     Attributes:
         study: its settings.
         table: tidy, one row per member, step and partition; rates, distortions and information in nats, each estimated
-            column X with its standard error X_se. `diverged_at` is the step at which a member's loss was no longer
-            finite, else NaN; the values of one that diverged are NaN from there on.
+            column X with its standard error X_se. `negative_elbo` is rate + distortion. The bounds on the likelihood
+            are of few images, and NaN where they were not asked for. The partition "fresh" has a row for each number
+            of images, `components`, in its aggregate posterior. `diverged_at` is the step at which a member's loss was
+            no longer finite, else NaN; the values of one that diverged are NaN from there on.
         arrays: `test_originals` (dataset, image, channel, height, width) and `test_reconstructions` (member, image,
             channel, height, width), uint8, with `member_dataset` (member) saying which originals; and the posteriors
             `train_mean`, `train_log_var`, `test_mean`, `test_log_var` (member, image, latent) of random images of each
-            partition, NaN in the latents that a member does not have.
+            partition, NaN in the latents that a member does not have; `distance` and `distance_distortion` (member,
+            class) if the study asks for distances.
         provenance: how and when it was made.
         directory: where it lies, or None.
     """
@@ -100,9 +103,11 @@ class Results:
             raise FileNotFoundError(f"Results: {directory} lacks {', '.join(missing)}; give a whole result directory.")
         study = Study.from_settings(json.loads((directory / "study.json").read_text()))
         table = pd.read_csv(directory / "table.csv", dtype={"dataset": str})
+        # Results from before there were these columns: none diverged, and the sum's error was not kept.
         if "diverged_at" not in table:
-            # Results from before there was that column have none that diverged.
             table["diverged_at"] = math.nan
+        if "negative_elbo" not in table:
+            table["negative_elbo"], table["negative_elbo_se"] = table["rate"] + table["distortion"], math.nan
         provenance = json.loads((directory / "provenance.json").read_text())
         return cls(study, table, load_arrays(directory), provenance, directory)
 

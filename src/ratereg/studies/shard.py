@@ -128,6 +128,8 @@ class _Run:
             seeds=seeds,
             batch_size=self.study.batch_size,
             learning_rate=self.study.learning_rate,
+            schedule=self.study.schedule,
+            steps=self.study.steps,
             precision=self.precision,
             binarize=self.images.binarize == "dynamic",
         )

@@ -21,11 +21,15 @@ from ratereg import data
 from ratereg.data.sources import NAMES
 from ratereg.models import MLP, Bernoulli, Gaussian
 from ratereg.models.networks import Convolutional
+from ratereg.training.schedule import SCHEDULES
 
 __all__ = ["NUMERICS_VERSION", "Data", "Member", "Study"]
 
 NUMERICS_VERSION = 1
 """Raised when a change of the code alters the numbers of an unchanged study, so that old results are not found."""
+
+LEAST_FRESH = 256
+"""Images in the smallest aggregate posterior of fresh images."""
 
 _LIKELIHOODS: dict[str, Bernoulli | Gaussian] = {"bernoulli": Bernoulli(), "gaussian": Gaussian()}
 
@@ -107,6 +111,7 @@ class Study:
         prior: p(z); "gaussian" is the only one.
         steps: training steps; the last one counts, whatever the test score.
         batch_size, learning_rate: of Adam.
+        schedule: of the learning rate: "constant", or "cosine" for half a cosine, from `learning_rate` down to 0.
         precision: of the matrix products in training: "float32", "bfloat16", or "auto" for the fastest native one.
         records: how many points of the trajectory are recorded, log-spaced from steps / 100 to the last step.
         trajectory_images: images of each partition that rate and distortion are measured on before the last step, a
@@ -115,6 +120,14 @@ class Study:
             aggregate posterior has all images measured on as components.
         pictures: test images whose reconstructions are kept.
         latents: posteriors of each partition that are kept.
+        bound_images: images of each partition that the importance-weighted bound is estimated on at the last step.
+        bound_samples: its K.
+        annealed_images: images of each partition, the first of those, that annealed importance sampling is done on.
+        temperatures: its steps.
+        fresh_images: of Tetrominoes, images drawn anew that the information terms are measured on at the last step, for
+            powers of 4 up to that many in the aggregate posterior, with bounds that do not saturate.
+        distances: of Tetrominoes, classes of equally many test images by the distance of their factors to the nearest
+            training image's, for each of which the distortion is kept.
 
     Raises:
         ValueError: a setting is of the wrong kind, empty, repeated or out of range.
@@ -129,6 +142,7 @@ class Study:
     steps: int = 10_000
     batch_size: int = 128
     learning_rate: float = 1e-3
+    schedule: str = "constant"
     precision: str = "auto"
     records: int = 5
     trajectory_images: int = 8192
@@ -136,6 +150,12 @@ class Study:
     final_queries: int = 8192
     pictures: int = 8
     latents: int = 64
+    bound_images: int = 0
+    bound_samples: int = 256
+    annealed_images: int = 0
+    temperatures: int = 100
+    fresh_images: int = 0
+    distances: int = 0
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -155,11 +175,15 @@ class Study:
         elif not isinstance(self.likelihood, Bernoulli | Gaussian):
             raise ValueError(f"Study: likelihood is {self.likelihood!r}; give 'bernoulli', 'gaussian' or one of those.")
         _choose("prior", self.prior, {"gaussian": None})
+        _choose("schedule", self.schedule, dict.fromkeys(SCHEDULES))
         _choose("precision", self.precision, {"auto": None, "float32": None, "bfloat16": None})
         for name in ("steps", "batch_size", "records", "trajectory_images", "queries", "final_queries"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("pictures", "latents"):
+        for name in ("pictures", "latents", "bound_images", "annealed_images", "fresh_images", "distances"):
             _at_least(name, getattr(self, name), 0)
+        for name in ("bound_samples", "temperatures"):
+            _at_least(name, getattr(self, name), 2)
+        self._check_estimates()
         if not (isinstance(self.learning_rate, int | float) and 0 < self.learning_rate < math.inf):
             raise ValueError(f"Study: learning_rate is {self.learning_rate!r}; give a positive number.")
         for beta in self.axis_betas:
@@ -168,6 +192,23 @@ class Study:
         for seed in self.axis_seeds:
             if not 0 <= seed < 2**63:
                 raise ValueError(f"Study: seeds holds {seed}; give integers from 0 to 2**63 - 1.")
+
+    def _check_estimates(self) -> None:
+        """Refuse estimates that are not possible on all of the data."""
+        if self.annealed_images > self.bound_images:
+            raise ValueError(
+                f"Study: annealed_images is {self.annealed_images}, more than bound_images, {self.bound_images}; give "
+                "at most as many."
+            )
+        if 0 < self.fresh_images < LEAST_FRESH:
+            raise ValueError(f"Study: fresh_images is {self.fresh_images}; give 0, or at least {LEAST_FRESH}.")
+        for name in ("fresh_images", "distances"):
+            without = [one.source for one in self.axis_data if one.source != "tetrominoes"]
+            if getattr(self, name) and without:
+                raise ValueError(
+                    f"Study: {name} is {getattr(self, name)}, and the factors of {without[0]!r} are not known; give 0, "
+                    "or tetrominoes alone."
+                )
 
     @property
     def axis_data(self) -> tuple[Data, ...]:

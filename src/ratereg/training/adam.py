@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from ratereg.native import load, on_threads
+from ratereg.training.schedule import schedule_factor
 
 __all__ = ["Adam"]
 
@@ -35,6 +36,8 @@ class Adam:
         weights: by name; changed in place, where they lie now.
         working: the bfloat16 copies that gradients are taken at, by the same names; None if the weights are so used.
         learning_rate: the size of a step.
+        schedule: how it changes along training, one of `SCHEDULES`.
+        steps: of the whole training, for a schedule that changes.
         decay: of the mean and of the mean square of the gradient, per step.
         epsilon: added to the root of the mean square.
 
@@ -51,6 +54,8 @@ class Adam:
         working: Mapping[str, Tensor] | None,
         *,
         learning_rate: float,
+        schedule: str = "constant",
+        steps: int | None = None,
         decay: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
     ) -> None:
@@ -77,6 +82,7 @@ class Adam:
         self._means = [torch.zeros_like(weight) for weight in self._weights]
         self._squares = [torch.zeros_like(weight) for weight in self._weights]
         self._epsilon, self._decay, self._learning_rate = epsilon, decay, learning_rate
+        self._schedule, self._steps = schedule, steps
         device = self._weights[0].device
         self._step = torch.zeros((), dtype=torch.int64, device=device)
         # Of both moments, in float64: decay, the power that its correction enters with, and the factor before that.
@@ -109,14 +115,16 @@ class Adam:
                 )
         self._step += 1
         decay, power, factor = self._corrections
-        rates = ((1 - decay**self._step) ** power * factor).float()
+        at = schedule_factor(self._schedule, self._step, self._steps)
+        rates = (1 - decay**self._step) ** power * factor
+        rates = torch.stack([rates[0] * at, rates[1]]).float()
         if not self._on_cpu:
             state = (self._weights, self._means, self._squares, self._working)
             self._update(*state, gradients, active, rates, self._decay, self._epsilon)
         elif library := load(_SOURCE, _declare):
             self._run(library, [gradient.contiguous() for gradient in gradients], active.contiguous(), rates)
         else:
-            self._run_in_torch(gradients, active)
+            self._run_in_torch(gradients, active, self._learning_rate * at.item())
 
     def _run(self, library: ctypes.CDLL, gradients: list[Tensor], active: Tensor, rates: Tensor) -> None:
         working: Sequence[Tensor | None] = self._working or [None] * len(gradients)
@@ -137,7 +145,7 @@ class Adam:
 
         on_threads(work, 1 + sum(gradient.numel() for gradient in gradients) // _PIECE)
 
-    def _run_in_torch(self, gradients: Sequence[Tensor], active: Tensor) -> None:
+    def _run_in_torch(self, gradients: Sequence[Tensor], active: Tensor, learning_rate: float) -> None:
         members = active.nonzero()[:, 0].tolist()
         # Each member by itself: torch rounds the end of a tensor differently.
         weights, means, squares, slopes = (
@@ -161,7 +169,7 @@ class Adam:
                 amsgrad=False,
                 beta1=self._decay[0],
                 beta2=self._decay[1],
-                lr=self._learning_rate,
+                lr=learning_rate,
                 weight_decay=0,
                 eps=self._epsilon,
                 maximize=False,

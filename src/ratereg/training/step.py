@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -26,7 +27,7 @@ class Step:
         vae: the members; the parameters are trained in place.
         feed: where their batches and noise come from.
         betas: the weight of the rate, one per member, on the device of `vae`.
-        learning_rate: Adam's.
+        adam: the settings of Adam.
         precision: the type of the matrix products.
 
     Attributes:
@@ -35,7 +36,13 @@ class Step:
     """
 
     def __init__(
-        self, vae: VAE, feed: Feed, betas: Float[Tensor, " member"], *, learning_rate: float, precision: Precision
+        self,
+        vae: VAE,
+        feed: Feed,
+        betas: Float[Tensor, " member"],
+        adam: Mapping[str, Any],
+        *,
+        precision: Precision,
     ) -> None:
         self.vae, self.feed, self.betas = vae, feed, betas
         # With bfloat16 products a rounded working copy is run and differentiated; the float32 weights are the truth.
@@ -43,7 +50,7 @@ class Step:
         self._optimizer = Adam(
             dict(vae.named_parameters()),
             None if self._working is vae else dict(self._working.named_parameters()),
-            learning_rate=learning_rate,
+            **adam,
         )
         self._count = torch.zeros((), dtype=torch.int64, device=vae.device)
         self.diverged_at: Int64[Tensor, " member"] = torch.full((vae.members,), -1, device=vae.device)

@@ -45,6 +45,8 @@ class Trainer:
         seeds: the seed of batches and noise, one per member; members with equal seeds see the same.
         batch_size: images a batch and member.
         learning_rate: Adam's.
+        schedule: of the learning rate, "constant" or "cosine".
+        steps: of the whole training, for a schedule that changes.
         precision: the type of the matrix products; weights, Adam, latents and losses are float32.
         binarize: draw binary images anew at each step, each pixel 1 with its value as probability; members with equal
             seeds see the same.
@@ -66,6 +68,8 @@ class Trainer:
         seeds: Sequence[int],
         batch_size: int = 128,
         learning_rate: float = 1e-3,
+        schedule: str = "constant",
+        steps: int | None = None,
         precision: Precision = "float32",
         binarize: bool = False,
     ) -> None:
@@ -85,8 +89,8 @@ class Trainer:
             streams = Streams(seeds[part], len(train), batch_size, vae.network.latent_dim)
             feed = Feed(streams, pixels, train.to(vae.device), binarize=binarize)
             members = vae if parts == 1 else vae.only(part)
-            step = Step(members, feed, self.betas[part], learning_rate=learning_rate, precision=precision)
-            self._steps.append(step)
+            adam = {"learning_rate": learning_rate, "schedule": schedule, "steps": steps}
+            self._steps.append(Step(members, feed, self.betas[part], adam, precision=precision))
         self._run = [replayed(step, vae.device) for step in self._steps]
         self._pace = Pace(vae.device)
         self._together = 1
