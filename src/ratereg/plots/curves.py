@@ -1,9 +1,8 @@
-"""The book's figures, each a function of results alone. Rates, distortions and information in nats."""
+"""Curves along beta and along training, each figure a function of results alone; values in nats."""
 
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -16,29 +15,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
+from ratereg.plots.style import COLOURS, STYLE, finished, key
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, network_label, over_seeds
 
-__all__ = ["STYLE", "information", "rate_distortion", "reconstructions", "trajectory", "use_style"]
+__all__ = ["information", "rate_distortion", "reconstructions", "small_panels", "trajectory"]
 
-STYLE = str(Path(__file__).with_name("ratereg.mplstyle"))
-"""The one style file of all figures."""
-
-_COLOURS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
 _WORDS = {"train": "training images", "test": "test images"}
 _MARKERS = {"train": "^", "test": "o"}
 _LINES: dict[str, Any] = {"train": (0, (4, 1.5)), "test": "-"}
-
-
-def use_style() -> None:
-    """Draw every figure of this process in the book's style, and in a notebook as SVG."""
-    plt.style.use(STYLE)
-    try:
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-    except ImportError:  # no notebook
-        return
-    # Without a date the same figure is the same file.
-    set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]
 
 
 def rate_distortion(
@@ -72,7 +57,7 @@ def rate_distortion(
         for panel, here in zip(axes.flat, panels, strict=True):
             # A study is a product, so that a network has the same place, and colour, in every panel.
             for index, network in enumerate(groups(here, NETWORK)):
-                colour = _COLOURS[index % len(_COLOURS)]
+                colour = COLOURS[index % len(COLOURS)]
                 for partition, curve in network.groupby("partition"):
                     means = _draw_curve(panel, curve, str(partition), colour)
                     if partition == "test":
@@ -88,17 +73,17 @@ def rate_distortion(
             panel.xaxis.set_major_formatter("{x:g}")
             panel.xaxis.set_minor_locator(NullLocator())
         axes.flat[-1].set_xlabel("rate (nats)")
-        named = zip(itertools.cycle(_COLOURS), groups(rows, NETWORK), strict=False)
-        keys = [_key(color=colour, label=network_label(network)) for colour, network in named]
-        keys += [_key(ls=_LINES[one], marker=_MARKERS[one], label=_WORDS[one]) for one in partitions]
+        named = zip(itertools.cycle(COLOURS), groups(rows, NETWORK), strict=False)
+        keys = [key(color=colour, label=network_label(network)) for colour, network in named]
+        keys += [key(ls=_LINES[one], marker=_MARKERS[one], label=_WORDS[one]) for one in partitions]
         if (rows["beta"] == 1).any():
-            keys.append(_key(marker="*", ms=11, ls="", label=r"$\beta$ = 1"))
+            keys.append(key(marker="*", ms=11, ls="", label=r"$\beta$ = 1"))
         if paper is not None:
-            keys.append(_key(marker="o", lw=0.7, mfc="white", label="paper (read off its figure)"))
+            keys.append(key(marker="o", lw=0.7, mfc="white", label="paper (read off its figure)"))
         if floor is not None:
-            keys.append(_key(ls=":", label="entropy floor"))
+            keys.append(key(ls=":", label="entropy floor"))
         fig.legend(handles=keys, loc="outside lower center", ncols=2)
-    return _finished(fig)
+    return finished(fig)
 
 
 def _draw_curve(panel: Axes, curve: pd.DataFrame, partition: str, colour: str) -> pd.DataFrame:
@@ -168,7 +153,7 @@ def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed
             panel.set_yticks([])
             panel.grid(visible=False)
             panel.spines[:].set_visible(False)
-    return _finished(fig)
+    return finished(fig)
 
 
 def _tiled(cells: np.ndarray) -> np.ndarray:
@@ -182,7 +167,7 @@ def _tiled(cells: np.ndarray) -> np.ndarray:
 def information(results: Results, *, partition: str = "train") -> Figure:
     """Draw the rate, its two parts and the ceiling log N against beta: a panel per data set, split and network."""
     parts = {"rate": "rate", "mutual_information": "mutual information", "marginal_kl": "marginal KL"}
-    colours = dict(zip(parts, _COLOURS, strict=False))
+    colours = dict(zip(parts, COLOURS, strict=False))
 
     def draw(panel: Axes, rows: pd.DataFrame) -> None:
         means = over_seeds(rows, tuple(parts)).sort_values("beta")
@@ -195,10 +180,10 @@ def information(results: Results, *, partition: str = "train") -> Figure:
         panel.axhline(0, color="k", lw=0.8)
         panel.xaxis.set_inverted(True)
 
-    keys = [_key(color=colours[name], marker="o", label=label) for name, label in parts.items()]
-    keys.append(_key(color="k", ls="--", label=r"ceiling $\log N$"))
+    keys = [key(color=colours[name], marker="o", label=label) for name, label in parts.items()]
+    keys.append(key(color="k", ls="--", label=r"ceiling $\log N$"))
     rows = results.final[results.final["partition"] == partition]
-    return _small_panels(rows, draw, keys, xlabel=r"$\beta$", ylabel="nats")
+    return small_panels(rows, draw, keys, xlabel=r"$\beta$", ylabel="nats")
 
 
 def trajectory(results: Results, *, measure: str = "distortion", partition: str = "test") -> Figure:
@@ -212,11 +197,11 @@ def trajectory(results: Results, *, measure: str = "distortion", partition: str 
             panel.plot(path["step"], path[measure], "o-", ms=3, color=colours[beta])
         panel.set_xscale("log")
 
-    keys = [_key(color=colours[beta], marker="o", ms=3, label=rf"$\beta$ = {beta:g}") for beta in betas]
-    return _small_panels(rows, draw, keys, xlabel="training step", ylabel=f"{measure.replace('_', ' ')} (nats)")
+    keys = [key(color=colours[beta], marker="o", ms=3, label=rf"$\beta$ = {beta:g}") for beta in betas]
+    return small_panels(rows, draw, keys, xlabel="training step", ylabel=f"{measure.replace('_', ' ')} (nats)")
 
 
-def _small_panels(
+def small_panels(
     rows: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], keys: list[Line2D], *, xlabel: str, ylabel: str
 ) -> Figure:
     """Give every data set and split a row of panels, one per network."""
@@ -237,14 +222,4 @@ def _small_panels(
         for panel in axes[:, 0]:
             panel.set_ylabel(ylabel)
         fig.legend(handles=keys, loc="outside lower center", ncols=min(4, len(keys)))
-    return _finished(fig)
-
-
-def _key(**style: Any) -> Line2D:
-    return Line2D([], [], **({"color": "0.3"} | style))
-
-
-def _finished(fig: Figure) -> Figure:
-    # Left open, a notebook would show the figure twice and a long program would keep all of them.
-    plt.close(fig)
-    return fig
+    return finished(fig)
