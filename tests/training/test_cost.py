@@ -127,7 +127,7 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.mark.usefixtures("compiled_once")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone tells a process's peak")
 @pytest.mark.parametrize(("network", "image_shape", "members", "images", "precision"), MEMORY_CASES, ids=str)
-def test_memory_is_estimated_from_above_and_by_less_than_twice(
+def test_memory_is_estimated_from_above_and_by_less_than_three_times(
     network: Network,
     image_shape: tuple[int, int, int],
     members: int,
@@ -140,7 +140,7 @@ def test_memory_is_estimated_from_above_and_by_less_than_twice(
     grown = int(subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=100).stdout)
     how = {"batch_size": 128, "precision": precision, "images": images}
     needed = memory_needed(network, image_shape, members=members, **how)  # type: ignore[arg-type]
-    assert grown <= needed <= 2 * grown
+    assert grown <= needed <= 3 * grown
 
 
 def test_as_many_members_fit_as_the_estimate_says(monkeypatch: pytest.MonkeyPatch) -> None:
