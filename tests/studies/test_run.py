@@ -9,8 +9,9 @@ import pytest
 
 import ratereg
 from ratereg.storage import StorageError, locked
-from ratereg.studies import MLP, Data, Results, Study, load_or_run
+from ratereg.studies import MLP, Data, Results, Study, load_or_run, store
 from ratereg.studies import run as run_module
+from ratereg.studies.bounds import BOUNDS
 from ratereg.studies.provenance import joined
 from ratereg.training.interruption import Stopped
 
@@ -45,7 +46,11 @@ def test_a_study_trains_every_member_and_measures_it(cache: Path) -> None:
     assert len(table) == len(STUDY) * 2 * len(STUDY.record_steps)
     assert (table["rate"] - table["mutual_information"] - table["marginal_kl"]).abs().max() < 1e-9
     assert (table["mutual_information"] < table["log_n"] + 4 * table["mutual_information_se"] + 1e-6).all()
-    assert np.isfinite(table.drop(columns=["share", "diverged_at"]).select_dtypes("number")).all(axis=None)
+    not_asked_for = [name for name in table if name.removesuffix("_se") in BOUNDS]
+    measured = table.drop(columns=["share", "diverged_at", *not_asked_for]).select_dtypes("number")
+    assert np.isfinite(measured).all(axis=None)
+    assert table[not_asked_for].isna().all(axis=None)
+    assert (table["negative_elbo"] - table["rate"] - table["distortion"]).abs().max() < 1e-9
     for (_, _), curve in table.groupby(["member", "partition"]):
         assert curve["distortion"].iloc[-1] < curve["distortion"].iloc[0]
     assert (final["images"] == np.where(final["partition"] == "train", final["n_train"], final["n_test"])).all()
@@ -227,3 +232,20 @@ def test_every_committed_result_is_that_of_a_published_study() -> None:
         assert results.study == ratereg.published(results.name, results.scale)
         assert place.parent.name == results.name
         assert len(results.final) == 2 * len(results.study)
+
+
+def test_a_member_of_a_committed_result_is_not_trained_again(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = STUDY.replace(steps=20)
+    monkeypatch.setattr(store, "published_directory", lambda: tmp_path / "results")
+    whole = load_or_run(study, progress=False).save(tmp_path / "results" / "some" / study.digest)
+    shutil.rmtree(cache)
+    monkeypatch.setattr(run_module, "run_shard", lambda *_, **__: pytest.fail("it was trained again"))
+    one = load_or_run(study.replace(data=study.axis_data[1], betas=0.01, seeds=[1]), progress=False)
+    index = study.members.index(one.study.members[0])
+    expected = whole.table[whole.table["member"] == index].assign(member=0).reset_index(drop=True)
+    pd.testing.assert_frame_equal(one.table, expected)
+    np.testing.assert_array_equal(one.arrays["test_originals"], whole.arrays["test_originals"][1:])
+    for name in ("test_reconstructions", "test_mean", "train_log_var"):
+        np.testing.assert_array_equal(one.arrays[name], whole.arrays[name][index : index + 1])

@@ -10,7 +10,10 @@ from ratereg.studies.provenance import joined
 from ratereg.studies.results import Results
 from ratereg.studies.study import Member, Study
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "part_of"]
+
+_OF_THE_STUDY = ("test_originals", "member_dataset")
+"""Arrays without a member axis, and the one that only a whole study has."""
 
 
 def assemble(study: Study, members: Mapping[Member, Results]) -> Results:
@@ -32,6 +35,21 @@ def assemble(study: Study, members: Mapping[Member, Results]) -> Results:
         provenance |= {"study": name[0], "scale": name[1]}
     table = table.sort_values(["member", "step", "partition"], ascending=[True, True, False])
     return Results(study, table.reset_index(drop=True), arrays, provenance)
+
+
+def part_of(results: Results, index: int) -> Results:
+    """Return what `assemble` took from one member, with at most as many pictures as all members had."""
+    member = results.study.members[index]
+    table = results.table[results.table["member"] == index].assign(member=0).reset_index(drop=True)
+    arrays = {name: values[index : index + 1] for name, values in results.arrays.items() if name not in _OF_THE_STUDY}
+    for name, values in arrays.items():
+        if name.endswith(("_mean", "_log_var")):
+            arrays[name] = values[..., : member.network.latent_dim]
+    dataset = results.arrays["member_dataset"][index]
+    arrays["test_originals"] = results.arrays["test_originals"][dataset : dataset + 1]
+    facts = {name: value for name, value in results.provenance.items() if name not in ("study", "scale", "members")}
+    facts["seconds"] = results.provenance["seconds"] / len(results.study)
+    return Results(results.study.of(member), table, arrays, facts)
 
 
 def _concatenate(stacks: list[np.ndarray]) -> np.ndarray:

@@ -19,7 +19,7 @@ from ratereg.studies.provenance import environment
 from ratereg.studies.results import Results, find_published, published_directory
 from ratereg.studies.run import checked_devices, find, run
 from ratereg.studies.shard import Shard, run_shard
-from ratereg.studies.store import keep, keep_finished
+from ratereg.studies.store import adopt_published, keep, keep_finished
 from ratereg.studies.study import Study
 from ratereg.training.interruption import Stopped, interruptible
 
@@ -78,6 +78,7 @@ def make_results(
         check_writable(folder)
     keep_finished()
     lacking = _lacking(studies, chosen, archive, say)
+    adopt_published(digest for study in lacking.values() for digest in study.member_digests().values())
     limit = None if seconds is None else seconds * _SHARE_OF_A_SHARD
     name_of_each = str(environment(devices[0])["device"])
     outlooks = []

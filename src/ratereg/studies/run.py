@@ -17,7 +17,7 @@ from ratereg.studies.catalog import identify
 from ratereg.studies.plan import plan
 from ratereg.studies.results import Results, find_published
 from ratereg.studies.shard import Shard, chosen_precision, images_of, run_shard
-from ratereg.studies.store import keep, keep_finished, kept, member_directory
+from ratereg.studies.store import adopt_published, keep, keep_finished, kept, member_directory
 from ratereg.studies.study import Data, Study
 from ratereg.training.cost import members_that_fit
 from ratereg.training.interruption import interruptible
@@ -128,6 +128,7 @@ def run(
         tqdm(total=len(study) * study.steps, unit=" member-steps", unit_scale=True, disable=not visible) as bar,
     ):
         keep_finished()
+        adopt_published(digests.values())
         missing = [member for member, digest in digests.items() if not kept(digest)]
         shards = plan(study, missing, limit if max_members is None else lambda *_: max_members)
         bar.update((len(study) - len(missing)) * study.steps)

@@ -3,17 +3,21 @@
 A member is found again by every study whose settings it has, so it is trained once.
 """
 
+import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from ratereg.storage import cache_directory, remove_checkpoint, writing, written_aside
-from ratereg.studies.results import Results
+from ratereg.studies.assemble import part_of
+from ratereg.studies.results import Results, published_directory
 from ratereg.studies.shard import Shard
+from ratereg.studies.study import Study
 
-__all__ = ["keep", "keep_finished", "kept", "member_directory"]
+__all__ = ["adopt_published", "keep", "keep_finished", "kept", "member_directory"]
 
 _FINISHED = "finished"
 
@@ -47,6 +51,19 @@ def keep(shard: Shard, results: Results) -> None:
             alone = Results(shard.study.of(member), pd.DataFrame(table).reset_index(drop=True), arrays, provenance)
             alone.save(aside / digest)
     _put_in_place(shard.directory)
+
+
+def adopt_published(digests: Iterable[str]) -> None:
+    """Keep those of some members that committed results have, so that they are not trained again."""
+    missing = {digest for digest in digests if not kept(digest)}
+    for settings in sorted(published_directory().glob("*/*/study.json")) if missing else []:
+        study = Study.from_settings(json.loads(settings.read_text()))
+        there = [(index, digest) for index, digest in enumerate(study.member_digests().values()) if digest in missing]
+        if there:
+            results = Results.load(settings.parent)
+            for index, digest in there:
+                part_of(results, index).save(member_directory(digest))
+                missing.discard(digest)
 
 
 def keep_finished() -> None:
