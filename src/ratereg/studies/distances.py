@@ -1,9 +1,11 @@
 """The distortion of test images by the distance of their factors to the nearest training image's."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float64, UInt8
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ratereg.data import ImageSet, tetrominoes
@@ -15,9 +17,17 @@ __all__ = ["distances_to_training", "distortion_by_distance"]
 
 _MOST_IMAGES = 16_384
 
+_PERIODS = (360.0, 1.0, math.inf, math.inf, math.inf)
+"""Of Tetrominoes' factors: angle and hue close to circles."""
+
+_TABLE = 2**22
+"""Distances held at once."""
+
 
 def distances_to_training(
-    train: Float64[np.ndarray, "train factor"], test: Float64[np.ndarray, "test factor"]
+    train: Float64[np.ndarray, "train factor"],
+    test: Float64[np.ndarray, "test factor"],
+    device: torch.device | str = "cpu",
 ) -> Float64[np.ndarray, " test"]:
     """Return for each test image the distance to the nearest training image in the unit cube of the factors.
 
@@ -26,13 +36,25 @@ def distances_to_training(
     Arguments:
         train: the factors of Tetrominoes, a row an image.
         test: the same.
+        device: to compute on; all pairs are compared.
     """
+    trained, tested = (torch.from_numpy(tetrominoes.unit_cube(one)).to(device) for one in (train, test))
     ranges = list(tetrominoes.RANGES.values())
-    periods = [period / (high - low) for period, (low, high) in zip((360.0, 1.0), ranges, strict=False)]
-    # A period of 0 stands for a factor that does not close.
-    tree = cKDTree(tetrominoes.unit_cube(train), boxsize=periods + [0.0] * (len(ranges) - len(periods)))
-    nearest: Float64[np.ndarray, " test"] = tree.query(tetrominoes.unit_cube(test))[0]
-    return nearest
+    periods = [period / (high - low) for period, (low, high) in zip(_PERIODS, ranges, strict=True)]
+    block = max(1, _TABLE // len(trained))
+    nearest = [_squared_distances(some, trained, periods).amin(1).sqrt() for some in tested.split(block)]
+    distances: Float64[np.ndarray, " test"] = torch.cat(nearest).cpu().numpy()
+    return distances
+
+
+def _squared_distances(
+    a: Float64[Tensor, "one factor"], b: Float64[Tensor, "other factor"], periods: Sequence[float]
+) -> Float64[Tensor, "one other"]:
+    squares = torch.zeros(len(a), len(b), dtype=torch.float64, device=a.device)
+    for factor, period in enumerate(periods):
+        apart = (a[:, factor, None] - b[:, factor]).abs()
+        squares += torch.minimum(apart, period - apart).square()
+    return squares
 
 
 def distortion_by_distance(
@@ -53,7 +75,7 @@ def distortion_by_distance(
     """
     assert images.factors is not None
     test = images.test[torch.randperm(len(images.test), generator=generator)[:_MOST_IMAGES]]
-    distances = distances_to_training(images.factors[images.train].numpy(), images.factors[test].numpy())
+    distances = distances_to_training(images.factors[images.train].numpy(), images.factors[test].numpy(), vae.device)
     order = np.argsort(distances, kind="stable")
     rows = test.to(pixels.device)
     costs = distortion_per_draw(vae, pixels, rows, encode(vae, pixels, rows), generator).mean(1).cpu().numpy()
