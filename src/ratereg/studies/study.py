@@ -39,7 +39,8 @@ class Data:
     """Which images, split how; the arguments of `ratereg.data.load`.
 
     Arguments:
-        source: "tetrominoes", "fashion-mnist", "mnist", "mnist-10k", or the path of the user's own array file or folder of images.
+        source: "tetrominoes", "fashion-mnist", "mnist", "mnist-10k", or the path of the user's own array file or folder
+            of images.
         split: the rule that parts training from test images, for example "default" or "checkerboard".
         share: the share that the splits "cv" (of the images) and "cd" (of the volume) take.
         n_train, n_test: keep that many images of a side, chosen at random.
