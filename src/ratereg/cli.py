@@ -72,6 +72,25 @@ def _run_study(arguments: argparse.Namespace) -> None:
     _report(results)
 
 
+def _reproduce(arguments: argparse.Namespace) -> None:
+    from ratereg.reproduce import committed, describe_members, reproduce
+
+    _give(arguments.data)
+    results = committed(arguments.name, arguments.scale)
+    if arguments.member is None:
+        print(f"{describe_members(results)}\nGive one of these by --member.")
+        return
+    table = reproduce(
+        results,
+        arguments.member,
+        seed=arguments.seed,
+        device=arguments.device,
+        checkpoint_seconds=arguments.checkpoint_seconds,
+    )
+    print(table.round(3).to_string(index=False))
+    print(f"In nats; low to high is the interval of one more run, from the seeds in {results.directory}.")
+
+
 def _make_results(arguments: argparse.Namespace) -> None:
     _give(arguments.data)
     if arguments.unpack:
@@ -148,6 +167,20 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, whose workers train instead")
     _add_training(run)
 
+    again = command(
+        "reproduce",
+        _reproduce,
+        "Train a member of a committed result again, and print its numbers beside the committed ones.",
+        "reproduce images",
+        "reproduce images --member 0",
+        "reproduce images --member 0 --seed 7",
+    )
+    again.add_argument("name", metavar="NAME", help="a published study")
+    again.add_argument("--scale", help="full or cpu; by default the largest that has a result")
+    again.add_argument("--member", type=int, metavar="N", help="its number; without it the members are listed")
+    again.add_argument("--seed", type=int, metavar="N", help="train with another seed than the member's own")
+    _add_training(again, together=False)
+
     results = command(
         "results",
         _make_results,
@@ -192,10 +225,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_training(parser: argparse.ArgumentParser) -> None:
-    """Options of the commands that train."""
+def _add_training(parser: argparse.ArgumentParser, *, together: bool = True) -> None:
+    """Options of the commands that train, one model or several together."""
     parser.add_argument("--device", help="cpu, cuda, or several: cuda:0,cuda:1; by default all GPUs, or else the CPU")
-    parser.add_argument("--max-members", type=int, metavar="N", help="train at most that many models at once")
+    if together:
+        parser.add_argument("--max-members", type=int, metavar="N", help="train at most that many models at once")
     parser.add_argument(
         "--checkpoint-seconds", type=float, default=300, metavar="S", help="how often the state is kept; by default 300"
     )
