@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ratereg.models import MLP
+from ratereg.models import MLP, VAE
 from ratereg.studies import Data, Study, pace
+from ratereg.studies.bounds import decodings, likelihood_bounds
+from ratereg.studies.fresh import EVALUATED, FITTED
 from ratereg.studies.pace import Pace, paces
 
 CPU = torch.device("cpu")
@@ -64,6 +66,32 @@ def test_each_measurement_of_a_study_is_counted() -> None:
     study = study.replace(queries=500, final_queries=2000)
     before, last = [(1000, 500), (400, 400)], [(3000, 2000), (400, 400)]
     assert pace._measured(study, pace.images_of(study.axis_data[0])) == [*before, *before, *last]
+
+
+def test_bounds_and_fresh_images_are_counted_too() -> None:
+    study = Study(Data("tetrominoes", n_train=3000, n_test=400), steps=100, records=1, final_queries=200)
+    asking = study.replace(bound_images=30, bound_samples=10, annealed_images=6, temperatures=20, fresh_images=1024)
+    images = pace.images_of(study.axis_data[0])
+    encoded = 1024 + FITTED + EVALUATED
+    expected = [(decodings(asking) // 3, 0), (encoded // 3, 600)]
+    assert pace._measured(asking, images) == [*pace._measured(study, images), *expected]
+
+
+def test_as_many_latents_are_decoded_as_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(Data("tetrominoes"), bound_images=30, bound_samples=10, annealed_images=6, temperatures=40)
+    vae = VAE(MLP(1, 16, 2), (1, 4, 4), [0])
+    decoded = {"plain": 0, "with a gradient": 0}
+    decode = vae.decode
+
+    def counting(z: torch.Tensor) -> torch.Tensor:
+        decoded["with a gradient" if z.requires_grad else "plain"] += z.shape[:-1].numel()
+        return decode(z)
+
+    monkeypatch.setattr(vae, "decode", counting)
+    pixels = torch.randint(0, 256, (50, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    likelihood_bounds(study, vae, pixels, torch.arange(50), 0)
+    # Of one of the two partitions; the first and the last of the temperatures add a little.
+    assert decoded["plain"] + 3 * decoded["with a gradient"] == pytest.approx(decodings(study) / 2, rel=0.1)
 
 
 def test_what_this_machine_is_expected_to_take_is_positive_and_found_again(

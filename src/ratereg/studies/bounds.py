@@ -8,12 +8,20 @@ from ratereg.evaluation import annealed_importance_sampling, importance_weighted
 from ratereg.models import VAE
 from ratereg.studies.study import Study
 
-__all__ = ["BOUNDS", "likelihood_bounds"]
+__all__ = ["BOUNDS", "decodings", "likelihood_bounds"]
 
 BOUNDS = ("importance_weighted_bound", "annealed_importance_sampling")
 """The columns, in nats, higher being better: lower bounds in expectation."""
 
-_CHAINS = 2
+_REPEATS, _CHAINS, _LEAPFROG = 2, 2, 3
+
+
+def decodings(study: Study) -> int:
+    """Return how many latents the bounds of one member decode, each gradient counted as two more."""
+    weighted = study.bound_images * study.bound_samples * _REPEATS
+    # One pass tunes the step sizes, and one is for the estimate.
+    annealed = study.annealed_images * _CHAINS * study.temperatures * _LEAPFROG * 2 * 3
+    return 2 * (weighted + annealed)
 
 
 def likelihood_bounds(
@@ -36,7 +44,9 @@ def likelihood_bounds(
     count = min(study.bound_images, len(rows_of))
     chosen = rows_of[torch.randperm(len(rows_of), generator=generator)[:count]].to(pixels.device)
     x = pixels[chosen].float().div_(255)
-    weighted = importance_weighted_bound(vae, x, study.bound_samples, generator, population=len(rows_of))
+    weighted = importance_weighted_bound(
+        vae, x, study.bound_samples, generator, repeats=_REPEATS, population=len(rows_of)
+    )
     estimates = {BOUNDS[0]: weighted.bound.item(), f"{BOUNDS[0]}_se": weighted.bound_se.item()}
     if few := min(study.annealed_images, count):
         annealed = annealed_importance_sampling(
@@ -44,6 +54,7 @@ def likelihood_bounds(
             x[:few],
             chains=_CHAINS,
             temperatures=study.temperatures,
+            leapfrog=_LEAPFROG,
             seed=seed % 2**31,
             population=len(rows_of),
         )

@@ -22,9 +22,9 @@ from ratereg.evaluation import (
 from ratereg.models import VAE
 from ratereg.studies.study import LEAST_FRESH, Study
 
-__all__ = ["fresh_estimates", "fresh_sizes"]
+__all__ = ["EVALUATED", "FITTED", "fresh_estimates", "fresh_sizes"]
 
-_FITTED, _EVALUATED = 16_384, 4096
+FITTED, EVALUATED = 16_384, 4096
 """Images that the population bounds' densities are fitted on, and others that the bounds are evaluated on."""
 
 _REGRESSION_STEPS = 1000
@@ -51,7 +51,7 @@ def fresh_estimates(study: Study, vae: VAE, seed: int) -> list[dict[str, Any]]:
         vae: an ensemble of one, for Tetrominoes.
         seed: of the noise.
     """
-    pixels, cube = _fresh(study.fresh_images + _FITTED + _EVALUATED)
+    pixels, cube = _fresh(study.fresh_images + FITTED + EVALUATED)
     pixels, cube = pixels.to(vae.device), cube.to(vae.device)
     generator = torch.Generator().manual_seed(seed)
     encodings = encode(vae, pixels, torch.arange(len(pixels), device=vae.device))
@@ -62,11 +62,11 @@ def fresh_estimates(study: Study, vae: VAE, seed: int) -> list[dict[str, Any]]:
         names = ("rate", "rate_se", "mutual_information", "mutual_information_se", "marginal_kl", "marginal_kl_se")
         estimates = {name: getattr(parts, name).item() for name in names}
         rows.append({"images": size, "queries": len(queries), "components": size, **estimates})
-    fitted = slice(study.fresh_images, study.fresh_images + _FITTED)
-    evaluated = slice(study.fresh_images + _FITTED, len(pixels))
+    fitted = slice(study.fresh_images, study.fresh_images + FITTED)
+    evaluated = slice(study.fresh_images + FITTED, len(pixels))
     to_fit = (encodings.mean[:, fitted], encodings.log_var[:, fitted])
     to_evaluate = (encodings.mean[:, evaluated], encodings.log_var[:, evaluated])
-    sizes = [_EVALUATED]
+    sizes = [EVALUATED]
     above = marginal_bound(*to_evaluate, fit_marginal(*to_fit, generator), generator, sizes=sizes)
     regression = fit_factors(*to_fit, cube[fitted], seed=seed % 2**31, steps=_REGRESSION_STEPS)
     below = factor_bound(*to_evaluate, cube[evaluated], regression, generator, sizes=sizes)

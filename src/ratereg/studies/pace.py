@@ -17,6 +17,8 @@ import torch
 from ratereg.data import ImageSet
 from ratereg.models.networks import Network
 from ratereg.storage import cache_directory, writing
+from ratereg.studies.bounds import decodings
+from ratereg.studies.fresh import EVALUATED, FITTED
 from ratereg.studies.provenance import environment
 from ratereg.studies.shard import chosen_precision, images_of
 from ratereg.studies.study import Data, Study
@@ -142,6 +144,13 @@ def _measured(study: Study, images: ImageSet) -> list[tuple[int, int]]:
         for side in (len(images.train), len(images.test)):
             count = side if last else min(study.trajectory_images, side)
             measured.append((count, min(study.final_queries if last else study.queries, count)))
+    # Measuring an image is to encode it and to decode it twice: what else there is counts by thirds of that.
+    if study.bound_images:
+        measured.append((decodings(study) // 3, 0))
+    if study.fresh_images:
+        encoded = study.fresh_images + FITTED + EVALUATED
+        # About as many pairs as the aggregate posteriors of all sizes have together.
+        measured.append((encoded // 3, 3 * study.final_queries))
     return measured
 
 
