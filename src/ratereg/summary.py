@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ratereg.models import MLP
+from ratereg.models import MLP, Convolutional
 
 __all__ = [
     "DATA",
@@ -91,18 +91,21 @@ def groups(table: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
 def data_label(rows: pd.DataFrame, *, short: bool = False) -> str:
     """Return words for what the first row's member learned from, such as "checkerboard, 81,920 training images"."""
     row = rows.iloc[0]
-    # Other sources may bring a split of their own, which is their default.
     source, _, binarization = str(row["dataset"]).partition(", ")
-    halves = "random halves" if source == "tetrominoes" else "default split"
+    # Other sources may bring a split of their own, which is their default and goes without saying.
+    halves = "random halves" if source == "tetrominoes" else ""
     names = {"default": halves, "cv": "random subset", "cd": "central block"}
     split = names.get(str(row["split"]), str(row["split"]))
-    named = "".join(f"{part}, " for part in (source, binarization) if part not in ("", "tetrominoes"))
-    return f"{named}{split}, {int(row['n_train']):,}{'' if short else ' training images'}"
+    named = "".join(f"{part}, " for part in (source, binarization, split) if part not in ("", "tetrominoes"))
+    return f"{named}{int(row['n_train']):,}{'' if short else ' training images'}"
 
 
 def network_label(rows: pd.DataFrame) -> str:
     """Return words for the first row's network, such as "3 hidden layers"; width and latents unless these are usual."""
     row = rows.iloc[0]
+    if row["network"] == "convolutional":
+        label = f"convolutional, {row['width']} channels"
+        return label if row["latent_dim"] == Convolutional().latent_dim else f"{label}, {row['latent_dim']} latents"
     if row["layers"] == 0:
         return f"linear, {row['latent_dim']} latents"
     label = f"{row['layers']} hidden layer{'s' if row['layers'] > 1 else ''}"

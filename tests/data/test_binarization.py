@@ -168,7 +168,7 @@ def test_a_study_keeps_grey_static_and_dynamic_images_apart(study: Study) -> Non
     assert again.study == study
     assert again.table["dataset"].drop_duplicates().tolist() == names
     labels = [data_label(table[table["dataset"] == name]) for name in names]
-    assert labels[1] == "grey, static binarization, default split, 30 training images"
+    assert labels[1] == "grey, static binarization, 30 training images"
     assert len(set(labels)) == 3
 
 

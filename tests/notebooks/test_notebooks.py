@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ratereg import CATALOG
 from ratereg.rerun import parameters_of, rerun
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -109,6 +110,80 @@ def capacity(records: Records) -> None:
     # With the control variate the estimate is below log N up to its noise, and not term by term.
     assert records["information_above_ceiling_in_se"] < 4
     assert records["members"] == 8
+    assert records["width_residual"] < 1e-6
+    assert records["width_distortion_falls_by"] > 5
+    # Of one data set, two depths and two weights.
+    assert records["width_comparisons"] == 4
+    # Three numbers of latents, and two schedules, which end otherwise.
+    assert records["searched"] == 6
+    assert records["search_in_order"]
+    assert records["schedules_differ_by"] > 0
+
+
+def ledger(records: Records) -> None:
+    assert records["claims"] == 10
+    assert set(records["words"]) <= {"supported", "contradicted", "mixed", "not enough data"}
+    assert records["every_setting_is_counted_once"]
+    assert records["settings_found_in_a_study"] == records["settings"] >= 4
+    assert records["residual"] < 1e-9
+    counts = [records[name] for name in ("supporting", "opposing", "undecided", "too_few_seeds")]
+    assert sum(counts) == records["settings"]
+
+
+def difficulty(records: Records) -> None:
+    trained(records)
+    assert records["finite"]
+    assert records["identity_residual"] < 1e-6
+    assert records["distances_rise"]
+    # All test images are in the classes here, so their mean is the whole's up to the noise of the latents.
+    assert records["classes_off_the_mean"] < 0.05
+    assert records["checkerboard_over_halves"] > 1.3
+    assert records["central_over_halves"] == pytest.approx(1, abs=0.2)
+    assert records["members"] == 8
+
+
+def saturation(records: Records) -> None:
+    trained(records)
+    assert records["identity_residual"] < 1e-6
+    assert records["information_above_ceiling_in_se"] < 4
+    assert records["bounds_finite"]
+    assert records["bounds_crossed_in_se"] < 4
+    assert records["fresh_above_bound_in_se"] < 4
+    # In expectation more images add information; a thousand give it to about a tenth of a nat.
+    assert records["information_falls_with_images_at_most"] < 0.3
+    assert records["sizes"] == [256, 1024]
+    assert records["members"] == 2
+
+
+def images(records: Records) -> None:
+    # Of Tetrominoes, which are on every machine, through the way that a reader's own images take.
+    trained(records)
+    assert records["finite"]
+    assert records["identity_residual"] < 1e-6
+    # All images are in the bound here, so that it is above the ELBO up to the noise of the latents.
+    assert records["weighted_bound_above_elbo"] > 0
+    assert records["settings"] == 2
+    assert records["contrasts"] == 4 * records["settings"]
+    assert records["members"] == 4
+
+
+def dynamics(records: Records) -> None:
+    trained(records)
+    assert records["finite"]
+    assert records["identity_residual"] < 1e-6
+    assert records["information_above_ceiling_in_se"] < 4
+    assert records["steps_recorded"] == 5
+    assert records["paths"] == 4
+    assert records["smallest_rise_from_the_lowest"] >= 0
+
+
+def status(records: Records) -> None:
+    assert records["studies"] == len(CATALOG)
+    assert 1 <= records["with_result"] <= records["studies"]
+    assert records["at_full_scale"] <= records["with_result"]
+    assert 0 < records["largest_share"] <= 1
+    assert records["provenance_complete"]
+    assert 0 < records["hours_least"] < records["hours_most"] < math.inf
 
 
 def rerun_yourself(records: Records) -> None:
@@ -138,6 +213,12 @@ OF_THEIR_NAME = (
     linear_vae,
     tetrominoes,
     capacity,
+    difficulty,
+    saturation,
+    ledger,
+    images,
+    dynamics,
+    status,
     scaling_out,
 )
 CHECKS: dict[str, Callable[[Records], None]] = {check.__name__: check for check in OF_THEIR_NAME}

@@ -34,6 +34,13 @@ def test_the_digest_ignores_how_a_setting_was_written() -> None:
         {"likelihood": Gaussian(0.2)},
         {"data": Data("tetrominoes", seed=1)},
         {"precision": "float32"},
+        {"schedule": "cosine"},
+        {"bound_images": 9},
+        {"bound_images": 9, "annealed_images": 9},
+        {"bound_samples": 2},
+        {"temperatures": 2},
+        {"fresh_images": 256},
+        {"distances": 1},
     ],
     ids=str,
 )
@@ -99,12 +106,41 @@ def test_recorded_steps_are_log_spaced_and_end_at_the_last() -> None:
         ({"learning_rate": 0}, "learning_rate is 0"),
         ({"network": 3}, "network is 3"),
         ({"data": "tetrominoes"}, "data is 'tetrominoes'"),
+        ({"schedule": "linear"}, "schedule is 'linear'; give one of 'constant', 'cosine'"),
+        ({"schedule": None}, "schedule is None"),
+        ({"bound_images": -1}, "bound_images is -1"),
+        ({"bound_images": 2.0}, "bound_images is 2.0"),
+        ({"bound_samples": 1}, "bound_samples is 1"),
+        ({"annealed_images": 1}, "annealed_images is 1, more than bound_images, 0"),
+        ({"bound_images": 3, "annealed_images": 4}, "annealed_images is 4, more than bound_images, 3"),
+        ({"temperatures": 1}, "temperatures is 1"),
+        ({"fresh_images": -1}, "fresh_images is -1"),
+        ({"fresh_images": 255}, "fresh_images is 255; give 0, or at least 256"),
+        ({"distances": -1}, "distances is -1"),
+        ({"distances": True}, "distances is True"),
     ],
     ids=str,
 )
 def test_impossible_settings_are_refused_by_name(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Study(**{"data": TETROMINOES} | settings)
+
+
+@pytest.mark.parametrize(("name", "value"), [("fresh_images", 256), ("distances", 4)])
+@pytest.mark.parametrize("source", ["mnist", "fashion-mnist", "images.npy", Path("tetrominoes")])
+def test_what_needs_the_factors_is_refused_for_images_without_them(name: str, value: int, source: str | Path) -> None:
+    # A file of the user's own has no factors either, whatever its name.
+    for data in (Data(source), [TETROMINOES, Data(source)]):
+        with pytest.raises(ValueError, match=f"{name} is {value}, and the factors of '.*{Path(source).name}'"):
+            Study(data, **{name: value})
+        Study(data, **{name: 0})
+    Study([TETROMINOES, Data("tetrominoes", split="checkerboard")], **{name: value})
+
+
+@pytest.mark.parametrize(("name", "digest"), [("capacity", "cbf3da02d64a"), ("plane", "dc8e247f10fe")])
+def test_new_settings_leave_the_digests_of_old_studies_as_they_were(name: str, digest: str) -> None:
+    # With another digest a result that there is would not be found.
+    assert published(name, "cpu").digest == digest
 
 
 def test_an_unknown_setting_is_refused_naming_those_there_are() -> None:

@@ -43,8 +43,11 @@ def test_labels_say_what_was_learned_from_and_what_learned(make_results):
     assert network_label(rows.assign(width=64)) == "1 hidden layer of 64, 10 latents"
     assert data_label(rows.assign(dataset="mnist"), short=True) == "mnist, checkerboard, 81,920"
     assert network_label(rows.assign(layers=0)) == "linear, 10 latents"
+    convolutional = rows.assign(network="convolutional", layers=2, width=16)
+    assert network_label(convolutional) == "convolutional, 16 channels"
+    assert network_label(convolutional.assign(latent_dim=5)) == "convolutional, 16 channels, 5 latents"
     binary = rows.assign(dataset="tetrominoes, static binarization", split="default")
     assert data_label(binary, short=True) == "static binarization, random halves, 81,920"
     assert data_label(binary.assign(dataset="mnist, dynamic binarization"), short=True) == (
-        "mnist, dynamic binarization, default split, 81,920"
+        "mnist, dynamic binarization, 81,920"
     )

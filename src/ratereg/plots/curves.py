@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,11 +20,20 @@ from ratereg.plots.style import COLOURS, STYLE, finished, key
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, network_label, over_seeds
 
-__all__ = ["information", "rate_distortion", "reconstructions", "small_panels", "trajectory"]
+__all__ = [
+    "LINES",
+    "MARKERS",
+    "WORDS",
+    "information",
+    "rate_distortion",
+    "reconstructions",
+    "small_panels",
+    "trajectory",
+]
 
-_WORDS = {"train": "training images", "test": "test images"}
-_MARKERS = {"train": "^", "test": "o"}
-_LINES: dict[str, Any] = {"train": (0, (4, 1.5)), "test": "-"}
+WORDS = {"train": "training images", "test": "test images"}
+MARKERS = {"train": "^", "test": "o"}
+LINES: dict[str, Any] = {"train": (0, (4, 1.5)), "test": "-"}
 
 
 def rate_distortion(
@@ -36,7 +46,7 @@ def rate_distortion(
     """Draw distortion against rate (log axis) along beta: one panel per data set and split, one colour per network.
 
     Larger markers are means over seeds with 95% t intervals in both directions, dots the seeds, stars beta = 1; the
-    numbers along test curves are the betas.
+    numbers along the first and the last network's test curves are the betas.
 
     Arguments:
         results: of any study.
@@ -47,20 +57,24 @@ def rate_distortion(
     Raises:
         ValueError: a partition is unknown, or none is given.
     """
-    if not partitions or not set(partitions) <= set(_MARKERS):
+    if not partitions or not set(partitions) <= set(MARKERS):
         raise ValueError(f"rate_distortion: partitions is {partitions!r}; give some of 'train' and 'test'.")
     rows = results.final[results.final["partition"].isin(partitions)]
     panels = groups(rows, DATA)
     with plt.style.context(STYLE):
         size = (6.4, 1.2 + 3.3 * len(panels))
-        fig, axes = plt.subplots(len(panels), figsize=size, sharex=True, sharey=True, squeeze=False)
+        # Distortions of different images, or of soft and of binary pixels, are not to be compared.
+        alike = rows["dataset"].nunique() == 1
+        fig, axes = plt.subplots(len(panels), figsize=size, sharex=True, sharey=alike, squeeze=False)
         for panel, here in zip(axes.flat, panels, strict=True):
             # A study is a product, so that a network has the same place, and colour, in every panel.
-            for index, network in enumerate(groups(here, NETWORK)):
+            networks = groups(here, NETWORK)
+            for index, network in enumerate(networks):
                 colour = COLOURS[index % len(COLOURS)]
                 for partition, curve in network.groupby("partition"):
                     means = _draw_curve(panel, curve, str(partition), colour)
-                    if partition == "test":
+                    # Those of networks between the first and the last would be written over others.
+                    if partition == "test" and index in (0, len(networks) - 1):
                         _write_betas(panel, means, colour, below=index > 0)
                 if paper is not None:
                     chosen = (paper["depth"] == network["layers"].iloc[0]) & paper["partition"].isin(partitions)
@@ -75,7 +89,7 @@ def rate_distortion(
         axes.flat[-1].set_xlabel("rate (nats)")
         named = zip(itertools.cycle(COLOURS), groups(rows, NETWORK), strict=False)
         keys = [key(color=colour, label=network_label(network)) for colour, network in named]
-        keys += [key(ls=_LINES[one], marker=_MARKERS[one], label=_WORDS[one]) for one in partitions]
+        keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in partitions]
         if (rows["beta"] == 1).any():
             keys.append(key(marker="*", ms=11, ls="", label=r"$\beta$ = 1"))
         if paper is not None:
@@ -89,8 +103,8 @@ def rate_distortion(
 def _draw_curve(panel: Axes, curve: pd.DataFrame, partition: str, colour: str) -> pd.DataFrame:
     means = over_seeds(curve, ("rate", "distortion")).sort_values("beta", ascending=False)
     panel.plot(curve["rate"], curve["distortion"], ".", ms=4, color=colour, alpha=0.6)
-    panel.plot(means["rate"], means["distortion"], ls=_LINES[partition], color=colour)
-    _draw_markers(panel, means, means["beta"] == 1, _MARKERS[partition], color=colour, mec="white", mew=0.7, zorder=4)
+    panel.plot(means["rate"], means["distortion"], ls=LINES[partition], color=colour)
+    _draw_markers(panel, means, means["beta"] == 1, MARKERS[partition], color=colour, mec="white", mew=0.7, zorder=4)
     for _, row in means.iterrows():
         # As artists, so that the limits follow the points: an interval over two seeds can be higher than the figure.
         across, along = ([row[f"{name}_low"], row[f"{name}_high"]] for name in ("rate", "distortion"))
@@ -115,8 +129,8 @@ def _write_betas(panel: Axes, means: pd.DataFrame, colour: str, below: bool) -> 
 def _draw_paper(panel: Axes, points: pd.DataFrame, colour: str) -> None:
     style: dict[str, Any] = {"color": colour, "alpha": 0.65}
     for partition, curve in points.groupby("partition"):
-        panel.plot(curve["rate"], curve["distortion"], ls=_LINES[str(partition)], lw=0.7, **style)
-        _draw_markers(panel, curve, curve["star"] == 1, _MARKERS[str(partition)], mfc="white", zorder=3, **style)
+        panel.plot(curve["rate"], curve["distortion"], ls=LINES[str(partition)], lw=0.7, **style)
+        _draw_markers(panel, curve, curve["star"] == 1, MARKERS[str(partition)], mfc="white", zorder=3, **style)
 
 
 def _draw_markers(panel: Axes, curve: pd.DataFrame, starred: pd.Series, marker: str, **style: Any) -> None:
@@ -149,7 +163,11 @@ def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed
             ticks = (np.arange(len(cells)) + 0.5) * (cells.shape[-1] + 2) - 1
             panel.set_xticks(ticks, ["image", *(rf"$\beta$ = {beta:g}" for beta in betas)])
             panel.tick_params(length=0, labeltop=panel is axes[0, 0], labelbottom=False)
-            panel.set_ylabel(f"{network_label(block)}\n{data_label(data, short=True)}", fontsize=9)
+            # Labels as long as the block is high, of letters of 9 points.
+            lines = [
+                textwrap.fill(one, round(15 * height)) for one in (network_label(block), data_label(data, short=True))
+            ]
+            panel.set_ylabel("\n".join(lines), fontsize=9)
             panel.set_yticks([])
             panel.grid(visible=False)
             panel.spines[:].set_visible(False)
@@ -202,13 +220,19 @@ def trajectory(results: Results, *, measure: str = "distortion", partition: str 
 
 
 def small_panels(
-    rows: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], keys: list[Line2D], *, xlabel: str, ylabel: str
+    rows: pd.DataFrame,
+    draw: Callable[[Axes, pd.DataFrame], None],
+    keys: list[Line2D],
+    *,
+    xlabel: str,
+    ylabel: str,
+    height: float = 2.4,
 ) -> Figure:
-    """Give every data set and split a row of panels, one per network."""
+    """Give every data set and split a row of panels, one per network; `height` is a row's, in inches."""
     table = [groups(data, NETWORK) for data in groups(rows, DATA)]
     shape = (len(table), max(len(row) for row in table))
     with plt.style.context(STYLE):
-        size = (6.4, 1.1 + 2.4 * shape[0])
+        size = (6.4, 1.1 + height * shape[0])
         fig, axes = plt.subplots(*shape, figsize=size, sharex=True, sharey=True, squeeze=False)
         for panels, row in zip(axes, table, strict=True):
             for panel, here in itertools.zip_longest(panels, row):

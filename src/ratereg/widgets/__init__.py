@@ -1,6 +1,8 @@
 """Widgets that work in a static page: every frame is drawn beforehand, and the browser alone shows one or another."""
 
+from ratereg.widgets.ceiling import ceiling_slider
+from ratereg.widgets.checkerboard import factor_space
 from ratereg.widgets.information import information_sliders
 from ratereg.widgets.reconstructions import reconstruction_slider
 
-__all__ = ["information_sliders", "reconstruction_slider"]
+__all__ = ["ceiling_slider", "factor_space", "information_sliders", "reconstruction_slider"]

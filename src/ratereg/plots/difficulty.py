@@ -1,0 +1,126 @@
+"""Distortion by how difficult the test images are: by data set, and by a test image's distance to training."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ratereg.plots.curves import small_panels
+from ratereg.plots.style import STYLE, finished, key
+from ratereg.studies import Results
+from ratereg.summary import DATA, NETWORK, data_label, groups, mean_interval, network_label
+
+__all__ = ["beta_colours", "difficulty", "distance_distortion"]
+
+
+def beta_colours(betas: Sequence[float] | np.ndarray) -> dict[float, str]:
+    """Return a colour for each beta, from dark for the largest to light for the smallest."""
+    ordered = sorted(set(betas), reverse=True)
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.8, len(ordered)))
+    return {beta: to_hex(shade) for beta, shade in zip(ordered, shades, strict=True)}
+
+
+def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequence[Results] = ()) -> Figure:
+    """Draw the distortion of training and test images, a line of the figure for each data set, near to far.
+
+    A panel per network, a colour per beta. Circles are test images, with 95% t intervals over seeds; triangles training
+    images; the line between them is the gap.
+
+    Arguments:
+        results: of any study.
+        distances: for each data set, by its short label, the mean distance of test images to training, which orders it.
+        others: more results, whose data sets are drawn with the betas and networks that `results` has too.
+
+    Raises:
+        ValueError: a data set has no distance.
+    """
+    betas = beta_colours(results.final["beta"].unique())
+    lines = _lines(results, others, distances)
+    names = [network_label(network) for network in groups(results.final, NETWORK)]
+    with plt.style.context(STYLE):
+        height = 1.3 + (0.3 + 0.12 * len(betas)) * len(lines)
+        fig, axes = plt.subplots(1, len(names), figsize=(6.4, height), sharex=True, sharey=True, squeeze=False)
+        for panel, name in zip(axes.flat, names, strict=True):
+            for place, (_, rows) in enumerate(lines):
+                here = [network for network in groups(rows, NETWORK) if network_label(network) == name]
+                for index, (beta, colour) in enumerate(betas.items()):
+                    for network in here:
+                        # Side by side around the middle of the line.
+                        at = place + 0.7 * ((index + 0.5) / len(betas) - 0.5)
+                        _draw_gap(panel, network[network["beta"] == beta], at, colour)
+            panel.set_title(name)
+            panel.set_xlabel("distortion (nats)")
+            for edge in range(1, len(lines)):
+                panel.axhline(edge - 0.5, color="0.85", lw=0.8)
+            panel.grid(visible=False, axis="y")
+            # Few enough that those of neighbouring panels stay apart.
+            panel.xaxis.set_major_locator(MaxNLocator(5, prune="upper"))
+        axes.flat[0].set_yticks(range(len(lines)), [label for label, _ in lines], fontsize=9)
+        axes.flat[0].set_ylim(len(lines) - 0.5, -0.5)
+        keys = [key(color=colour, label=rf"$\beta$ = {beta:g}") for beta, colour in betas.items()]
+        keys += [key(ls="", marker="o", label="test images"), key(ls="", marker="^", mfc="white", label="training")]
+        fig.legend(handles=keys, loc="outside lower center", ncols=4)
+    return finished(fig)
+
+
+def _lines(
+    results: Results, others: Sequence[Results], distances: Mapping[str, float]
+) -> list[tuple[str, pd.DataFrame]]:
+    """Return labels and rows of the data sets, near to far."""
+    found = []
+    for one in (results, *others):
+        for rows in groups(one.final, DATA):
+            name = data_label(rows, short=True)
+            if name not in distances:
+                raise ValueError(f"difficulty: distances has {', '.join(distances)}; give one for {name!r} too.")
+            # Results of other studies are of networks of another age.
+            age = "" if one.study.steps == results.study.steps else f"{one.study.steps:,} steps, "
+            label = f"{name}\n{age}distance {distances[name]:.3f}"
+            found.append((distances[name], label, rows))
+    return [(label, rows) for _, label, rows in sorted(found, key=lambda line: line[0])]
+
+
+def _draw_gap(panel: Axes, rows: pd.DataFrame, at: float, colour: str) -> None:
+    test, train = (mean_interval(rows.loc[rows["partition"] == name, "distortion"]) for name in ("test", "train"))
+    panel.plot([train.mean, test.mean], [at, at], color=colour, lw=0.8, alpha=0.6)
+    panel.plot(train.mean, at, "^", ms=5, color=colour, mfc="white")
+    panel.plot(test.mean, at, "o", ms=6, color=colour, mec="white", mew=0.7, zorder=4)
+    seeds = rows.loc[rows["partition"] == "test", "distortion"]
+    panel.plot(seeds, [at] * len(seeds), ".", ms=3, color=colour, alpha=0.6)
+    # As an artist, so that the limits follow the points: an interval over two seeds can be longer than the panel.
+    panel.add_artist(Line2D([test.low, test.high], [at, at], color=colour, lw=2.2))
+
+
+def distance_distortion(results: Results) -> Figure:
+    """Draw test distortion against the distance to the nearest training image: a panel per data set and network.
+
+    A line per beta, with the mean over seeds and its 95% t interval for each class of equally many test images.
+
+    Raises:
+        ValueError: the results have no distances.
+    """
+    if "distance" not in results.arrays:
+        raise ValueError("distance_distortion: results has no distances; give those of a study with `distances`.")
+    rows = results.final[results.final["partition"] == "test"]
+    colours = beta_colours(rows["beta"].unique())
+
+    def draw(panel: Axes, here: pd.DataFrame) -> None:
+        for beta, colour in colours.items():
+            members = here.loc[here["beta"] == beta, "member"].to_numpy(dtype=int)
+            away = results.arrays["distance"][members].mean(axis=0)
+            ranges = [mean_interval(one) for one in results.arrays["distance_distortion"][members].T]
+            panel.plot(away, [one.mean for one in ranges], "o-", ms=4, color=colour)
+            for place, one in zip(away, ranges, strict=True):
+                panel.add_artist(Line2D([place, place], [one.low, one.high], color=colour, lw=1.2))
+
+    keys = [key(color=colour, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, colour in colours.items()]
+    return small_panels(
+        rows, draw, keys, xlabel="distance to the nearest\ntraining image", ylabel="test distortion (nats)"
+    )

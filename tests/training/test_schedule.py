@@ -1,0 +1,184 @@
+"""Learning rates that fall: against torch's scheduler, by each of Adam's programs, and over a stop."""
+
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ratereg.models import MLP, VAE
+from ratereg.native import load
+from ratereg.storage import load_checkpoint, save_checkpoint
+from ratereg.studies import Data, Study, load_or_run
+from ratereg.training import Trainer, adam
+from ratereg.training.adam import Adam
+from ratereg.training.schedule import SCHEDULES, schedule_factor
+
+STEPS = 30
+
+
+def factors(schedule: str, steps: int | None, upto: int) -> list[float]:
+    return [schedule_factor(schedule, torch.tensor(step), steps).item() for step in range(1, upto + 1)]
+
+
+@pytest.fixture(params=["kernel", "graph", "fallback"])
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The compiled kernel, the program for GPUs without the compiler behind it, and torch's own where both lack."""
+    if request.param == "graph":
+        monkeypatch.setattr(Adam, "_on_cpu", property(lambda _: False, lambda *_: None), raising=False)
+        monkeypatch.setattr(adam, "_compiled", lambda program: program)
+    monkeypatch.setenv("RATEREG_KERNEL", "1" if request.param == "kernel" else "0")
+    if request.param == "kernel" and load(adam._SOURCE, adam._declare) is None:
+        pytest.skip("there is no C compiler here")
+    return request.param
+
+
+def test_a_constant_rate_is_one_throughout_and_needs_no_number_of_steps() -> None:
+    assert factors("constant", None, 5) == [1.0] * 5
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 1000])
+def test_half_a_cosine_begins_at_one_falls_to_zero_and_stays_there(steps: int) -> None:
+    values = factors("cosine", steps, steps + 3)
+    assert values[0] == 1
+    assert all(later < earlier for earlier, later in itertools.pairwise(values[: steps + 1]))
+    assert values[steps:] == pytest.approx([0.0] * 3, abs=1e-15)
+    expected = [(1 + math.cos(math.pi * k / steps)) / 2 for k in range(steps)]
+    assert values[:steps] == pytest.approx(expected, abs=1e-15)
+
+
+def test_half_a_cosine_is_torchs() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    theirs = []
+    for _ in range(STEPS):
+        theirs.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert factors("cosine", STEPS, STEPS) == pytest.approx(theirs, abs=1e-12)
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize("narrow", [False, True])
+def test_steps_with_half_a_cosine_are_those_of_torchs_adam_with_its_scheduler(narrow: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = {"w": torch.randn(3, 5, 7, generator=generator)}
+    parameter = torch.nn.Parameter(weights["w"].double())
+    working = {"w": weights["w"].bfloat16()} if narrow else None
+    mine = Adam(weights, working, learning_rate=1e-2, schedule="cosine", steps=STEPS)
+    theirs = torch.optim.Adam([parameter], lr=1e-2)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(theirs, STEPS)
+    for _ in range(STEPS):
+        gradient = torch.randn(3, 5, 7, generator=generator)
+        gradient = gradient.bfloat16() if narrow else gradient
+        parameter.grad = gradient.double()
+        theirs.step()
+        scheduler.step()
+        mine.step([gradient], torch.ones(3, dtype=torch.bool))
+        torch.testing.assert_close(weights["w"].double(), parameter.data, rtol=2e-6, atol=3e-6)
+    before = weights["w"].clone()
+    # There is no rate left.
+    mine.step([gradient], torch.ones(3, dtype=torch.bool))
+    torch.testing.assert_close(weights["w"], before, rtol=0, atol=1e-9)
+
+
+@pytest.mark.usefixtures("program")
+def test_the_schedule_goes_on_where_a_loaded_state_was() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gradients = torch.randn(STEPS, 2, 9, generator=generator)
+    active = torch.ones(2, dtype=torch.bool)
+
+    def made(start: int, weight: Tensor, state: dict[str, Tensor] | None, stop: int) -> tuple[Tensor, Adam]:
+        weights = {"w": weight.clone()}
+        optimizer = Adam(weights, None, learning_rate=1e-2, schedule="cosine", steps=STEPS)
+        if state is not None:
+            optimizer.load_state(state)
+        for step in range(start, stop):
+            optimizer.step([gradients[step]], active)
+        return weights["w"], optimizer
+
+    whole, _ = made(0, torch.ones(2, 9), None, STEPS)
+    half, optimizer = made(0, torch.ones(2, 9), None, 17)
+    rest, _ = made(17, half, optimizer.state(), STEPS)
+    assert torch.equal(rest, whole)
+    # Begun anew, the rate would be high again.
+    anew, _ = made(17, half, None, STEPS)
+    assert not torch.allclose(anew, whole)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "Cosine", ""])
+def test_an_unknown_schedule_is_refused_naming_those_there_are(schedule: str) -> None:
+    assert SCHEDULES == ("constant", "cosine")
+    with pytest.raises(ValueError, match=f"schedule is '{schedule}'; give one of 'constant', 'cosine'"):
+        schedule_factor(schedule, torch.tensor(1), 10)
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"schedule": "cosine"}, "needs the number of steps; give steps"), ({"schedule": "step"}, "schedule is 'step'")],
+)
+def test_adam_makes_no_step_without_a_known_schedule(settings: dict[str, str], message: str) -> None:
+    weights = {"w": torch.ones(1, 3)}
+    with pytest.raises(ValueError, match=message):
+        Adam(weights, None, learning_rate=0.1, **settings).step([torch.ones(1, 3)], torch.tensor([True]))
+    assert (weights["w"] == 1).all()
+
+
+def trainer(schedule: str, steps: int | None = 12) -> Trainer:
+    pixels = torch.randint(256, (50, 48), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    vae = VAE(MLP(1, 16, 2), (3, 4, 4), seeds=[0, 1])
+    options = {"betas": [1.0, 0.1], "seeds": [0, 1], "batch_size": 8, "schedule": schedule, "steps": steps}
+    return Trainer(vae, pixels, torch.arange(40), **options)
+
+
+def weights_of(trained: Trainer) -> Tensor:
+    return torch.cat([value.flatten() for name, value in trained.state().items() if name.startswith("weights/")])
+
+
+def test_a_training_that_is_stopped_and_goes_on_is_one_that_was_not_to_the_bit(tmp_path: Path) -> None:
+    whole, first = trainer("cosine"), trainer("cosine")
+    whole.advance(12)
+    first.advance(5)
+    save_checkpoint(tmp_path / "half", first.state(), {})
+    kept = load_checkpoint(tmp_path / "half")
+    assert kept is not None
+    rest = trainer("cosine")
+    rest.load_state(kept[0])
+    rest.advance(12)
+    for name, value in whole.state().items():
+        assert torch.equal(value, rest.state()[name]), name
+
+
+def test_the_first_step_is_that_of_a_constant_rate_and_later_ones_are_smaller() -> None:
+    constant, cosine = trainer("constant", None), trainer("cosine")
+    moved = []
+    for one in (constant, cosine):
+        one.advance(1)
+    assert torch.equal(weights_of(constant), weights_of(cosine))
+    for one in (constant, cosine):
+        one.advance(11)
+        before = weights_of(one)
+        one.advance(12)
+        moved.append((weights_of(one) - before).abs().mean())
+    # The last of twelve steps has a factor of (1 + cos(11 pi / 12)) / 2.
+    assert moved[1] / moved[0] == pytest.approx(0.017, rel=0.5)
+
+
+def test_a_study_trains_with_its_schedule_over_its_own_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path))
+    study = Study(
+        Data("tetrominoes", n_train=32, n_test=8), MLP(1, 16, 2), steps=8, batch_size=8, records=4, precision="float32"
+    )
+    constant, cosine, longer = (
+        load_or_run(one, progress=False).table.query("partition == 'train'").set_index("step")["distortion"]
+        for one in (study, study.replace(schedule="cosine"), study.replace(schedule="cosine", steps=16))
+    )
+    assert constant[1] == cosine[1] == longer[1]
+    assert constant[8] != cosine[8]
+    # Half a cosine over twice the steps has fallen less by then, and trained further.
+    assert longer[16] < cosine[8]
+    assert cosine[8] > constant[8]
