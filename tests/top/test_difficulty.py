@@ -154,7 +154,7 @@ def test_the_figure_of_difficulty_has_the_means_of_both_partitions_in_the_line_o
             markers[line.get_marker()].append((round(line.get_ydata()[0]), line.get_xdata()[0]))
     expected = [(place, 64 + 10 * place + beta) for place in (0, 1) for beta in (1, 0.1)]
     assert np.array(markers["^"]) == pytest.approx(np.array(expected))
-    assert np.array(markers["o"]) == pytest.approx(np.array(expected) + [0, 4])
+    assert np.array(markers["o"]) == pytest.approx(np.array(expected) + np.array([0, 4]))
 
 
 def test_the_curves_along_distance_are_means_over_seeds():

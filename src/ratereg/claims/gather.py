@@ -12,7 +12,7 @@ import pandas as pd
 
 from ratereg.studies import CATALOG, Results, published
 from ratereg.studies.bounds import BOUNDS
-from ratereg.studies.run import find
+from ratereg.studies.results import find_published
 from ratereg.summary import SETTING, groups
 
 __all__ = ["FOUR", "MEASURES", "SIX", "Measure", "gather", "longest", "published_results", "values_of"]
@@ -48,13 +48,13 @@ SIX = (*FOUR, "gap_negative_elbo", "gap_log_likelihood")
 
 
 def published_results(scale: str | None = None) -> list[Results]:
-    """Return the results of the published studies that have one, in the order of the catalog.
+    """Return the committed results of the published studies that have one, in the order of the catalog.
 
     Arguments:
         scale: "full" or "cpu"; None for each study's largest scale that has a result.
     """
-    found = (find(published(name, scale)) for name in CATALOG)
-    return [results for results in found if results is not None]
+    places = (find_published(published(name, scale).digest) for name in CATALOG)
+    return [Results.load(place) for place in places if place is not None]
 
 
 def gather(results: Iterable[Results]) -> pd.DataFrame:
