@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ratereg.plots.curves import small_panels
 from ratereg.plots.style import STYLE, finished, key
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, mean_interval, network_label
@@ -110,17 +109,28 @@ def distance_distortion(results: Results) -> Figure:
         raise ValueError("distance_distortion: results has no distances; give those of a study with `distances`.")
     rows = results.final[results.final["partition"] == "test"]
     colours = beta_colours(rows["beta"].unique())
+    table = [groups(data, NETWORK) for data in groups(rows, DATA)]
+    with plt.style.context(STYLE):
+        # Each data set has an axis of its own: what is cheap for one may be beyond reach for another.
+        size = (6.4, 1.1 + 2.4 * len(table))
+        fig, axes = plt.subplots(len(table), len(table[0]), figsize=size, sharex=True, sharey="row", squeeze=False)
+        for panels, networks in zip(axes, table, strict=True):
+            for panel, here in zip(panels, networks, strict=True):
+                _draw_classes(panel, results, here, colours)
+                panel.set_title(f"{network_label(here)}\n{data_label(here, short=True)}", fontsize=10)
+            panels[0].set_ylabel("test distortion (nats)")
+        for panel in axes[-1]:
+            panel.set_xlabel("distance to the nearest\ntraining image")
+        keys = [key(color=colour, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, colour in colours.items()]
+        fig.legend(handles=keys, loc="outside lower center", ncols=min(6, len(keys)))
+    return finished(fig)
 
-    def draw(panel: Axes, here: pd.DataFrame) -> None:
-        for beta, colour in colours.items():
-            members = here.loc[here["beta"] == beta, "member"].to_numpy(dtype=int)
-            away = results.arrays["distance"][members].mean(axis=0)
-            ranges = [mean_interval(one) for one in results.arrays["distance_distortion"][members].T]
-            panel.plot(away, [one.mean for one in ranges], "o-", ms=4, color=colour)
-            for place, one in zip(away, ranges, strict=True):
-                panel.add_artist(Line2D([place, place], [one.low, one.high], color=colour, lw=1.2))
 
-    keys = [key(color=colour, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, colour in colours.items()]
-    return small_panels(
-        rows, draw, keys, xlabel="distance to the nearest\ntraining image", ylabel="test distortion (nats)"
-    )
+def _draw_classes(panel: Axes, results: Results, rows: pd.DataFrame, colours: Mapping[float, str]) -> None:
+    for beta, colour in colours.items():
+        members = rows.loc[rows["beta"] == beta, "member"].to_numpy(dtype=int)
+        away = results.arrays["distance"][members].mean(axis=0)
+        ranges = [mean_interval(one) for one in results.arrays["distance_distortion"][members].T]
+        panel.plot(away, [one.mean for one in ranges], "o-", ms=4, color=colour)
+        for place, one in zip(away, ranges, strict=True):
+            panel.add_artist(Line2D([place, place], [one.low, one.high], color=colour, lw=1.2))

@@ -75,7 +75,9 @@ def distortion_by_distance(
     """
     assert images.factors is not None
     test = images.test[torch.randperm(len(images.test), generator=generator)[:_MOST_IMAGES]]
-    distances = distances_to_training(images.factors[images.train].numpy(), images.factors[test].numpy(), vae.device)
+    # Apple's GPUs have no float64.
+    device = vae.device if vae.device.type == "cuda" else "cpu"
+    distances = distances_to_training(images.factors[images.train].numpy(), images.factors[test].numpy(), device)
     order = np.argsort(distances, kind="stable")
     rows = test.to(pixels.device)
     costs = distortion_per_draw(vae, pixels, rows, encode(vae, pixels, rows), generator).mean(1).cpu().numpy()

@@ -121,8 +121,8 @@ def _curves(one: pd.DataFrame, place: int, bounds: tuple[float, float]) -> list[
     parts.append(_text((_LEFT + _RIGHT) / 2, _FLOOR + 20, "fresh images m", "middle"))
     keys = (
         (12, _INFORMATION, 3, "", "information"),
-        (136, "#000", 2, "5 4", "ceiling log m"),
-        (276, _BOUNDS, 12, "", "population (bounds)"),
+        (146, "#000", 2, "5 4", "ceiling log m"),
+        (300, _BOUNDS, 12, "", "population"),
     )
     for x, colour, thick, dashes, label in keys:
         line = f"<path d='M{x} 17h24' stroke='{colour}' stroke-width='{thick}' stroke-dasharray='{dashes}'/>"
