@@ -86,7 +86,7 @@ def test_a_table_of_contrasts_has_a_column_for_each_beta_that_was_measured(make_
     assert list(table.columns) == ["0.1 against 1", "0.01 against 1"]
     assert table.shape == (4, 2)
     row = ("checkerboard, 81,920", "3 hidden layers", "test")
-    assert table.loc[row, "0.1 against 1"] == "−0.9 nats, 95% interval −0.9 to −0.9"
+    assert table.loc[row, "0.1 against 1"] == "−0.9 (−0.9\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}−0.9)"
 
 
 def test_a_table_of_contrasts_keeps_networks_and_measures_apart(make_results):

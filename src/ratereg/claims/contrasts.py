@@ -12,7 +12,7 @@ import pandas as pd
 from ratereg.studies import Results
 from ratereg.summary import SETTING, data_label, groups, mean_interval, network_label
 
-__all__ = ["ENOUGH_SEEDS", "contrast", "contrast_table", "describe_contrasts", "signed", "verdict"]
+__all__ = ["ENOUGH_SEEDS", "contrast", "contrast_table", "describe_contrasts", "in_numbers", "signed", "verdict"]
 
 ENOUGH_SEEDS = 3
 
@@ -94,7 +94,7 @@ def describe_contrasts(contrasts: pd.DataFrame) -> str:
 def contrast_table(contrasts: pd.DataFrame) -> pd.DataFrame:
     """Return rows of `contrast` as a table to be read: differences with intervals, a column for each smaller beta.
 
-    Several calls' rows may be put together.
+    In nats, with 95% intervals. Several calls' rows may be put together.
     """
     rows = contrasts[contrasts["seeds"] > 0].copy()
     rows["data"] = [data_label(rows.iloc[[index]], short=True) for index in range(len(rows))]
@@ -103,8 +103,18 @@ def contrast_table(contrasts: pd.DataFrame) -> pd.DataFrame:
     if rows["measure"].nunique() > 1:
         rows["of"] += ", " + rows["measure"].str.replace("_", " ")
     rows["β"] = [f"{low:g} against {high:g}" for low, high in zip(rows["low"], rows["high"], strict=True)]
-    rows["change"] = [signed(row) for _, row in rows.iterrows()]
+    ends = (rows["difference"], rows["difference_low"], rows["difference_high"])
+    rows["change"] = [in_numbers(*numbers) for numbers in zip(*ends, strict=True)]
     return rows.pivot_table(index=["data", "network", "of"], columns="β", values="change", aggfunc="first", sort=False)
+
+
+def in_numbers(mean: float, low: float, high: float) -> str:
+    """Return a mean and the interval around it for the cell of a table, a dash for NaN."""
+    if math.isnan(mean):
+        return "–"
+    # Narrow columns may break the line before the interval alone.
+    interval = "" if math.isnan(low) else f" ({low:+.1f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high:+.1f})"
+    return f"{mean:+.1f}{interval}".replace("-", "−")
 
 
 def signed(row: pd.Series) -> str:

@@ -1,11 +1,11 @@
 """The ledger: every claim with its verdicts, and tables of them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from ratereg.claims.contrasts import in_numbers
 from ratereg.claims.gather import FOUR, MEASURES, SIX
 from ratereg.claims.statements import CLAIMS, Claim
 from ratereg.claims.verdicts import Verdict
@@ -104,7 +104,7 @@ def settings_table(finding: Finding) -> pd.DataFrame:
     told = {
         MEASURES[name].label: {
             row["where"]: row["reason"]
-            or f"{_interval(row['difference'], row['difference_low'], row['difference_high'])}, {row['counts']}"
+            or f"{in_numbers(row['difference'], row['difference_low'], row['difference_high'])}, {row['counts']}"
             for _, row in verdict.rows.iterrows()
         }
         for name, verdict in finding.verdicts.items()
@@ -130,12 +130,4 @@ def _cell(verdict: Verdict) -> str:
 
 
 def _effect(verdict: Verdict) -> str:
-    return _interval(verdict.effect, verdict.effect_low, verdict.effect_high)
-
-
-def _interval(mean: float, low: float, high: float) -> str:
-    if math.isnan(mean):
-        return "–"
-    # Narrow columns may break the line before the interval alone.
-    interval = "" if math.isnan(low) else f" ({low:+.1f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high:+.1f})"
-    return f"{mean:+.1f}{interval}".replace("-", "−")
+    return in_numbers(verdict.effect, verdict.effect_low, verdict.effect_high)
