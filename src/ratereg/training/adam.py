@@ -43,7 +43,7 @@ class Adam:
 
     Raises:
         ValueError: a weight or a working copy is not of its type, contiguous and of its shape, with as many members as
-            the others, or a number is out of its range.
+            the others, a number is out of its range, or the schedule is unknown or lacks the number of steps.
 
     Source: Kingma and Ba (2015), algorithm 1.
     """
@@ -83,6 +83,7 @@ class Adam:
         self._squares = [torch.zeros_like(weight) for weight in self._weights]
         self._epsilon, self._decay, self._learning_rate = epsilon, decay, learning_rate
         self._schedule, self._steps = schedule, steps
+        schedule_factor(schedule, torch.ones((), dtype=torch.int64), steps)  # refuses what it can't do, before any step
         device = self._weights[0].device
         self._step = torch.zeros((), dtype=torch.int64, device=device)
         # Of both moments, in float64: decay, the power that its correction enters with, and the factor before that.
