@@ -33,7 +33,8 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 
 
 def made_up(study: Study) -> Results:
-    rows = {"dataset": "tetrominoes", "member": range(len(study)), "step": study.steps, "rate": 1.5}
+    where = {"dataset": "tetrominoes", "member": range(len(study)), "step": study.steps}
+    rows = where | {"rate": 1.5, "distortion": 80.0, "negative_elbo": 81.5, "negative_elbo_se": 0.1}
     return Results(study, pd.DataFrame(rows), {"test_mean": np.ones((len(study), 3, 2))}, {"seconds": 1.0})
 
 

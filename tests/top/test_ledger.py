@@ -454,12 +454,12 @@ def recount(partition_sign):
     counts = {"improved": 0, "worsened": 0, "undecided": 0}
     for _, rows in table.groupby(where):
         last = rows[rows["steps"] == rows["steps"].max()]
-        last = last[last["n_test"] == last["n_test"].max()]
+        last = last[(last["n_test"] == last["n_test"].max()) & last["partition"].isin(partition_sign)]
         by_seed: dict[int, float] = {}
         for (seed, partition), pair in last[last["beta"].isin([1, 0.1])].groupby(["seed", "partition"]):
             values = pair.drop_duplicates("beta").set_index("beta")["distortion"]
             if len(values) == 2:
-                change = (values[0.1] - values[1]) * partition_sign.get(partition, 0)
+                change = (values[0.1] - values[1]) * partition_sign[partition]
                 by_seed[seed] = by_seed.get(seed, 0.0) + change
         changes = np.array([one for one in by_seed.values() if not math.isnan(one)])
         if len(changes) >= 3:
