@@ -1,7 +1,7 @@
 """The ten statements that are tested, each a function from the ledger's table to verdicts, one for each measure.
 
 Those of the paper's abstract, of the abstract of its first version, and of the abstract of its first author's thesis,
-in our words. How each is tested was fixed before looking at results, and is this project's own.
+in our words. How each is tested is this project's own; the ledger's chapter says what was fixed before which result.
 """
 
 from collections.abc import Callable, Mapping
