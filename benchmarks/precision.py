@@ -1,7 +1,7 @@
 """What bfloat16 matrix products change in rate and distortion, paired over seeds, beside the spread over seeds.
 
 The same studies are trained in float32 and in bfloat16: equal initial weights, batches and noise. What is found is
-written to results/cost/precision.csv. A run that was stopped goes on, and one that is done is not made again.
+written to results/precision/cpu.csv. A run that was stopped goes on, and one that is done is not made again.
 
 Usage: python benchmarks/precision.py [--seeds N] [--steps FASHION-MNIST TETROMINOES] [--quick]
 """
@@ -17,7 +17,7 @@ from scipy import stats
 from ratereg import MLP, Data, Results, Study, load_or_run
 from ratereg.training import best_precision
 
-FILE = Path(__file__).resolve().parents[1] / "results" / "cost" / "precision.csv"
+FILE = Path(__file__).resolve().parents[1] / "results" / "precision" / "cpu.csv"
 SETTING = ["dataset", "split", "layers", "beta", "partition", "quantity"]
 
 
