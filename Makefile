@@ -12,10 +12,10 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up book test lint rerun results bench clean
+.PHONY: help set-up book test lint rerun results figure bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-8s %s\n' "$$name" "$$what"; done
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 set-up: $(READY) $(SCRIPTS) ## make the environment (.venv) and fetch the site's scripts; the other targets do this by themselves
 
@@ -23,12 +23,14 @@ book: set-up ## build the site into book/_build/html
 	$(BIN)/jupyter-book build book/ -W --keep-going
 	@echo "The site is built. Its first page: file://$(CURDIR)/book/_build/html/index.html"
 
-test: set-up lint ## check everything: style, types, units, notebooks, the site in a browser (ARGS="tests/data -x" for less)
+test: set-up lint ## check everything: style, spelling, docstrings, types, units, notebooks, the site in a browser (ARGS="tests/data -x" for less)
 	$(BIN)/pytest $(ARGS)
 
-lint: $(READY) ## check style and types alone
+lint: $(READY) ## check style, spelling, docstrings and types alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/interrogate src book
 	$(BIN)/mypy
 
 rerun: $(READY) ## run a notebook with other settings: make rerun NOTEBOOK=notebooks/capacity.md PARAMS="-p steps 200"
@@ -37,6 +39,9 @@ rerun: $(READY) ## run a notebook with other settings: make rerun NOTEBOOK=noteb
 
 results: $(READY) ## measure the published studies that have no result yet, nine minutes of it: make results ARGS="--minutes 9"
 	$(BIN)/ratereg results $(ARGS)
+
+figure: $(READY) ## draw the README's figure from the committed results
+	$(BIN)/python book/readme_figure.py
 
 bench: $(READY) ## measure speed side by side, with the scripts in benchmarks/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt

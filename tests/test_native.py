@@ -1,6 +1,7 @@
 """C compiled at its first use, and the threads that share out its work."""
 
 import ctypes
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,20 @@ def test_the_environment_turns_kernels_off_and_on_at_any_time(source: Path, monk
     assert load(source, declare) is None
     monkeypatch.setenv("RATEREG_KERNEL", "1")
     assert load(source, declare) is not None
+
+
+@pytest.mark.parametrize(("refused", "there"), [("-march=native", True), ("-O3", False)])
+def test_a_compiler_that_cannot_tune_compiles_plainly_and_one_that_can_do_nothing_is_passed_over(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str, there: bool
+) -> None:
+    compiled(source)
+    picky = tmp_path / "picky"
+    picky.write_text(f'#!/bin/sh\ncase " $* " in *" {refused} "*) exit 1;; esac\nexec ${{REAL:-cc}} "$@"\n')
+    picky.chmod(0o755)
+    monkeypatch.setenv("REAL", os.environ.get("CC", "cc"))
+    monkeypatch.setenv("CC", str(picky))
+    _loaded.cache_clear()
+    assert (load(source, declare) is not None) == there
 
 
 def test_what_does_not_compile_is_none_in_silence(source: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ environment says RATEREG_KERNEL=0; then the programs in torch run instead.
 import ctypes
 import functools
 import hashlib
+import itertools
 import os
 import platform
 import shlex
@@ -25,7 +26,10 @@ __all__ = ["load", "on_threads"]
 _HEADER = Path(__file__).with_name("native.h")
 
 # Not -ffast-math: infinite distances have to stay infinite. The sums that may be reordered are marked in the source.
-_FLAGS = ["-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+_FLAGS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+
+# For the very processor; compilers for ARM do not all take it, and can do without.
+_TUNINGS = ["-march=native"], []
 
 
 def load(source: Path, declare: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL | None:
@@ -63,9 +67,10 @@ def _pool(process: int) -> ThreadPoolExecutor:
 def _loaded(source: Path, declare: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL | None:
     """Load a library, compiled now unless it has been, by such a compiler for such a processor; None if that fails."""
     chosen = os.environ.get("CC")
-    for compiler in [shlex.split(chosen)] if chosen else [["cc"], ["gcc"], ["clang"]]:
+    compilers = [shlex.split(chosen)] if chosen else [["cc"], ["gcc"], ["clang"]]
+    for compiler, tuning in itertools.product(compilers, _TUNINGS):
         try:
-            library = ctypes.CDLL(str(_compiled(source, compiler)))
+            library = ctypes.CDLL(str(_compiled(source, [*compiler, *tuning])))
         except (OSError, subprocess.SubprocessError):
             continue
         declare(library)
@@ -74,7 +79,7 @@ def _loaded(source: Path, declare: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL
 
 
 def _compiled(source: Path, compiler: list[str]) -> Path:
-    """Return the path of the library in the cache, under a name that tells source, compiler and processor."""
+    """Return the path of the library in the cache, under a name that tells source, compiler, flags and processor."""
 
     def run(*arguments: str) -> bytes:
         return subprocess.run([*compiler, *arguments], capture_output=True, check=True, timeout=60).stdout

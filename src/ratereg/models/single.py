@@ -28,6 +28,13 @@ class SingleModel:
 
     Raises:
         ValueError: `encode` or `decode` cannot be called, or, when it is, returns something of another shape.
+
+    Example:
+        >>> encoder, decoder = torch.nn.Linear(784, 2 * 10), torch.nn.Linear(10, 784)  # yours, trained
+        >>> model = SingleModel(lambda x: encoder(x).chunk(2, dim=-1), decoder)
+        >>> bound = importance_weighted_bound(model, torch.rand(100, 784).round(), samples=64)
+        >>> bound.quantity, bool(bound.bound < 0)  # in nats per image; bound.bound_se is its standard error
+        ('log-likelihood', True)
     """
 
     members = 1
