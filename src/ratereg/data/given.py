@@ -14,7 +14,7 @@ from ratereg.data.idx import FILES, as_idx, read_idx_folder
 from ratereg.data.imageset import Images
 from ratereg.storage import writing
 
-__all__ = ["read_given", "variable", "write_given"]
+__all__ = ["digests", "read_given", "variable", "write_given"]
 
 _DIGESTS = {
     "fashion-mnist": {
@@ -85,9 +85,14 @@ def write_given(images: Images, path: Path) -> Path:
     return path
 
 
+def digests(images: Images) -> dict[str, str]:
+    """Return the SHA-256 of a set's arrays as unpacked files, under the names that an .npz file has for the arrays."""
+    return {part: hashlib.sha256(as_idx(array)).hexdigest() for part, array in _arrays(images).items()}
+
+
 def _check(images: Images, where: str) -> None:
     """Refuse anything but the published pixels and labels, in their order and with their split."""
-    found = {part: hashlib.sha256(as_idx(array)).hexdigest() for part, array in _arrays(images).items()}
+    found = digests(images)
     wrong = [_FILES.get(part, part) for part, known in _DIGESTS[images.name].items() if found.get(part) != known]
     if wrong:
         own = "the set's own four files, or " if _in_files(images.name) else ""

@@ -15,7 +15,10 @@ from ratereg.data.imageset import Images, ImageSet
 
 __all__ = ["load"]
 
-NAMES = ("tetrominoes", *KNOWN)
+_MADE = {"tetrominoes": tetrominoes.images}
+"""The sources that are drawn by a program, and what draws them."""
+
+NAMES = (*_MADE, *KNOWN)
 SPLITS = ("default", "checkerboard", "cv", "cd")
 
 
@@ -86,8 +89,8 @@ def _read(source: str | Path | np.ndarray | Tensor) -> Images:
         return read_array(source)
     if not isinstance(source, str | Path):
         raise ValueError(f"data.load: source is of type {type(source).__name__}; give a name, a path or an array.")
-    if source == "tetrominoes":
-        return _tetrominoes()
+    if isinstance(source, str) and source in _MADE:
+        return _MADE[source]()
     if isinstance(source, str) and source in KNOWN:
         return read_known(source)
     path = Path(source).expanduser()
@@ -105,18 +108,6 @@ def _read(source: str | Path | np.ndarray | Tensor) -> Images:
     raise ValueError(
         f"data.load: source is {source!r}, neither a known set nor a path; {hint}ive one of "
         f"{', '.join(map(repr, NAMES))}, or the path of a .npy or .npz file or of a folder of images."
-    )
-
-
-def _tetrominoes() -> Images:
-    factors = tetrominoes.factors()
-    return Images(
-        name="tetrominoes",
-        count=len(factors),
-        pixels=lambda rows: tetrominoes.render(factors[rows], dtype=torch.uint8),
-        factors=factors,
-        factor_names=tetrominoes.FACTOR_NAMES,
-        ranges=tetrominoes.RANGES,
     )
 
 

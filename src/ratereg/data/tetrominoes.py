@@ -15,9 +15,21 @@ import torch
 from jaxtyping import Float, Float64, Shaped, UInt8
 from torch import Tensor
 
+from ratereg.data.imageset import Images
 from ratereg.data.splits import checked_seed
 
-__all__ = ["COUNT", "FACTOR_NAMES", "RANGES", "SHAPES", "SIZE", "draw_factors", "factors", "render", "unit_cube"]
+__all__ = [
+    "COUNT",
+    "FACTOR_NAMES",
+    "RANGES",
+    "SHAPES",
+    "SIZE",
+    "draw_factors",
+    "factors",
+    "images",
+    "render",
+    "unit_cube",
+]
 
 FACTOR_NAMES = ("angle", "hue", "scale", "x", "y", "shape")
 """Degrees; a turn of the colour wheel; pixels, the side of one square; pixels; pixels; row of `SHAPES`."""
@@ -261,3 +273,16 @@ def _runs(line: Shaped[np.ndarray, " square"]) -> list[tuple[int, int, int]]:
     """The runs (start, end, value) of equal values other than zero."""
     breaks = [0, *(np.flatnonzero(np.diff(line)) + 1).tolist(), len(line)]
     return [(a, b, int(line[a])) for a, b in itertools.pairwise(breaks) if line[a] != 0]
+
+
+def images() -> Images:
+    """Return the whole data set, not yet split; its images are rendered as they are asked for."""
+    drawn = factors()
+    return Images(
+        name="tetrominoes",
+        count=len(drawn),
+        pixels=lambda rows: render(drawn[rows], dtype=torch.uint8),
+        factors=drawn,
+        factor_names=FACTOR_NAMES,
+        ranges=RANGES,
+    )

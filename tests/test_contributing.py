@@ -1,0 +1,136 @@
+"""A data set, a study and a chapter are added to a copy of the tree, as CONTRIBUTING.md says it, to the letter."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def section(title: str) -> str:
+    return GUIDE.partition(f"\n### {title}\n")[2].partition("\n### ")[0]
+
+
+def blocks(title: str, kind: str = "") -> list[str]:
+    """The blocks of code under a heading; a block's fence is as long where it ends as where it begins."""
+    return [
+        block
+        for _, language, block in re.findall(r"^(`{3,})(\w*)\n(.*?)^\1$", section(title), re.M | re.S)
+        if language == kind
+    ]
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert text.count(old) == 1, f"{file.name} has not one {old!r}"
+    file.write_text(text.replace(old, new))
+
+
+class Tree:
+    """A copy of what the steps need, with its own cache."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in ("src", "results", "notebooks", "tests"):
+            ignored = shutil.ignore_patterns("__pycache__", "site")
+            shutil.copytree(ROOT / name, root / name, ignore=ignored)
+        for name in ("pyproject.toml", "_toc.yml"):
+            shutil.copy2(ROOT / name, root / name)
+        self.environment = os.environ | {"PYTHONPATH": str(root / "src"), "RATEREG_CACHE": str(root / "cache")}
+
+    def run(self, line: str) -> str:
+        """Run a command of the guide, and return what it says."""
+        program, _, rest = line.partition(" ")
+        modules = {"ratereg": "-m ratereg", "pytest": "-m pytest -p no:cacheprovider", "python": ""}
+        command = f"{sys.executable} {modules[program]} {rest}"
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=self.root,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout[-4000:]}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def with_data(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    tree = Tree(tmp_path_factory.mktemp("tree") / "ratereg")
+    module, named = blocks("A data set", "python")
+    (tree.root / "src/ratereg/data/disks.py").write_text(module)
+    imported, made = named.splitlines()
+    sources = tree.root / "src/ratereg/data/sources.py"
+    replace(sources, "from ratereg.data import splits, tetrominoes", imported)
+    replace(sources, '_MADE = {"tetrominoes": tetrominoes.images}', made)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def with_study(with_data: Tree) -> Tree:
+    (entry,) = blocks("A study", "python")
+    replace(
+        with_data.root / "src/ratereg/studies/catalog.py",
+        '    {\n        "capacity": {',
+        f'    {{\n{entry}        "capacity": {{',
+    )
+    return with_data
+
+
+def test_a_data_set_is_added(with_data: Tree) -> None:
+    (command,) = re.findall(r"^Look at it: `(python -c .*?)`\.", section("A data set"), re.MULTILINE)
+    assert re.search(r"torch.Size\(\[\d+, 1, 16, 16\]\)", with_data.run(command))
+    refused = "python -c \"import ratereg; ratereg.data.load('disk')\" 2>&1 || true"
+    assert "did you mean 'disks'" in with_data.run(refused)
+    ruff = Path(sys.executable).with_name("ruff")
+    subprocess.run([ruff, "check", "src"], cwd=with_data.root, check=True)
+    subprocess.run([ruff, "format", "--check", "src"], cwd=with_data.root, check=True)
+
+
+def test_a_study_is_added_run_reduced_and_measured(with_study: Tree) -> None:
+    reduced, measured, listed = blocks("A study")[0].splitlines()
+    assert "at step 100" in with_study.run(reduced)
+    assert "Nothing is left." in with_study.run(measured)
+    line = with_study.run(listed).splitlines()[0]
+    assert re.match(r"disks +cpu +6 members, +300 steps   results/disks/\w+$", line)
+    folder = with_study.root / line.split()[-1]
+    assert max(file.stat().st_size for file in folder.iterdir()) < 2_000_000
+    ruff = Path(sys.executable).with_name("ruff")
+    subprocess.run([ruff, "check", "src"], cwd=with_study.root, check=True)
+    subprocess.run([ruff, "format", "--check", "src"], cwd=with_study.root, check=True)
+
+
+def test_a_chapter_is_added_rerun_and_checked(with_study: Tree) -> None:
+    root = with_study.root
+    (chapter,) = blocks("A chapter", "markdown")
+    (check,) = blocks("A chapter", "python")
+    reduced, place = blocks("A chapter", "yaml")
+    (root / "notebooks/disks.md").write_text(chapter)
+    replace(
+        root / "tests/notebooks/test_notebooks.py",
+        "\nOF_THEIR_NAME = (\n",
+        f"\n{check}\n\nOF_THEIR_NAME = (\n    disks,\n",
+    )
+    with (root / "notebooks/reduced.yaml").open("a") as file:
+        file.write(reduced)
+    replace(root / "_toc.yml", "      - file: notebooks/tetrominoes\n", f"      - file: notebooks/tetrominoes\n{place}")
+    rerun, test, build = blocks("A chapter")[0].splitlines()
+    assert "written: reruns/disks" in with_study.run(rerun)
+    assert "3 passed" in with_study.run(test)
+    assert build == "make book"
+
+
+def test_the_map_names_what_is_there() -> None:
+    top = GUIDE.partition("```\n")[2].partition("```")[0]
+    names = re.findall(
+        r"(?:^|  )([\w.-]+/?)(?= )", re.sub(r"^(\S+) (\S+\.yml)", r"\1  \2", top, flags=re.MULTILINE), re.MULTILINE
+    )
+    assert len(names) > 15
