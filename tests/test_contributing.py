@@ -128,9 +128,11 @@ def test_a_chapter_is_added_rerun_and_checked(with_study: Tree) -> None:
     assert build == "make book"
 
 
-def test_the_map_names_what_is_there() -> None:
-    top = GUIDE.partition("```\n")[2].partition("```")[0]
-    names = re.findall(
-        r"(?:^|  )([\w.-]+/?)(?= )", re.sub(r"^(\S+) (\S+\.yml)", r"\1  \2", top, flags=re.MULTILINE), re.MULTILINE
-    )
-    assert len(names) > 15
+def test_the_map_names_what_is_there_and_all_that_is_there() -> None:
+    drawn = GUIDE.partition("\n## The map of the house\n")[2].partition("```\n")[2].partition("```")[0]
+    command = ["git", "ls-files", "-z"]
+    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    top = {name.partition("/")[0] for name in tracked if name} - {".gitignore", "src"}
+    assert [name for name in sorted(top) if not re.search(rf"(^|\s){re.escape(name)}(/|\s|$)", drawn)] == []
+    firsts = [line.split()[0] for line in drawn.splitlines()]
+    assert [name for name in firsts if not (ROOT / name).exists()] == []

@@ -54,7 +54,9 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert metadata.version("ratereg") == version
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
     assert json.loads((ROOT / "package.json").read_text())["version"] == version
-    assert f"\n## {version} " in (ROOT / "CHANGELOG.md").read_text()
+    newest = re.search(r"^## \[(.*)\]( - \d{4}-\d{2}-\d{2})?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest
+    assert newest[1] == ("Unreleased" if newest[2] is None else version)
 
 
 def test_the_lock_file_has_a_hash_for_each_script_package_and_names_no_host() -> None:
@@ -64,6 +66,20 @@ def test_the_lock_file_has_a_hash_for_each_script_package_and_names_no_host() ->
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in root["dependencies"].values())
     assert all(package["integrity"].startswith("sha512-") for package in packages.values())
     assert not any("resolved" in package for package in packages.values())
+
+
+def test_the_hooks_before_a_commit_have_the_same_versions() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    asked = dict(pin.split("==") for hook in hooks for pin in hook.get("additional_dependencies", []))
+    pinned = {name: version for name, version in asked.items() if canonicalize_name(name) in PINS}
+    assert pinned.keys() == {"ruff", "codespell", "interrogate"}
+    assert pinned == {name: PINS[name] for name in pinned}
+    makefile = (ROOT / "Makefile").read_text()
+    for hook in hooks:
+        # Both run the same tools with the same arguments, but that a hook mends what it can.
+        if {tool := hook["entry"].split()[0].removeprefix(".venv/bin/")} & {*pinned, "mypy"}:
+            command = hook["entry"].removeprefix(".venv/bin/").replace(" --fix", "").replace(" --force-exclude", "")
+            assert re.search(rf"^\t\$\(BIN\)/{re.escape(command)}\b", makefile, re.MULTILINE), tool
 
 
 @pytest.mark.parametrize("link", ["_config.yml", "_toc.yml", "notebooks"])
