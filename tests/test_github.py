@@ -62,10 +62,8 @@ def test_a_workflow_uses_versions_and_runs_what_there_is(file: Path) -> None:
     assert [script for script in scripts if not (ROOT / script).is_file()] == []
     assert all(os.access(ROOT / script, os.X_OK) for script in re.findall(r"^\.ci/[\w.]+", commands, re.MULTILINE))
     for job in jobs:
-        assert (
-            set(job.get("needs", []) if isinstance(job.get("needs", []), list) else [job["needs"]])
-            <= read(file)["jobs"].keys()
-        )
+        needed = job.get("needs", [])
+        assert set([needed] if isinstance(needed, str) else needed) <= read(file)["jobs"].keys()
 
 
 def test_tests_run_on_linux_and_on_macos_and_before_a_release() -> None:
