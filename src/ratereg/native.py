@@ -29,7 +29,7 @@ _HEADER = Path(__file__).with_name("native.h")
 _FLAGS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
 # For the very processor; compilers for ARM do not all take it, and can do without.
-_TUNINGS = ["-march=native"], []
+_TUNINGS: tuple[list[str], ...] = (["-march=native"], [])
 
 
 def load(source: Path, declare: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL | None:
