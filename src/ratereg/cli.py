@@ -137,7 +137,12 @@ def _rerun_notebook(arguments: argparse.Namespace) -> None:
         if outcome.failed:
             raise _ended(1, f"{outcome.failed} of {len(outcome.table)} runs failed. {_go_on()}")
     else:
-        print(f"written: {rerun(arguments.notebook, parameters, arguments.output)}")
+        from papermill import PapermillExecutionError
+
+        try:
+            print(f"written: {rerun(arguments.notebook, parameters, arguments.output)}")
+        except PapermillExecutionError as error:
+            raise _ended(1, f"{error}\nA cell of {arguments.notebook} failed, so nothing has been written.") from None
 
 
 def _parser() -> argparse.ArgumentParser:

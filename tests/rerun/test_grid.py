@@ -126,7 +126,7 @@ def test_a_grid_that_is_stopped_goes_on(how: signal.Signals, tmp_path: Path) -> 
             time.sleep(0.1)
         process.send_signal(how)
         said, complaint = process.communicate()
-    (kept,) = folder.glob("*.ipynb")
+    (kept,) = folder.glob("waits-0.1_*.ipynb")
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert "1 of 2 runs are finished" in said
