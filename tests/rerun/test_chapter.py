@@ -1,7 +1,6 @@
 """A chapter is rerun for real: by papermill's own command, and over a grid."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,8 +31,7 @@ def test_papermill_runs_a_text_notebook_with_each_kind_of_parameters(tmp_path: P
     records = {one.data[RECORD]["name"]: one.data[RECORD]["value"] for one in outputs if RECORD in one.get("data", {})}
     assert records["members"] == 2
     (table,) = (tmp_path / "cache" / "studies").glob("*/table.csv")
-    assert json.loads((table.parent / "study.json").read_text())["settings"]["steps"] == 6
-    assert os.path.getsize(table)
+    assert json.loads((table.parent / "study.json").read_text())["steps"] == 6
 
 
 def test_a_grid_over_a_chapter_trains_each_time_and_shows_its_figures(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -37,7 +38,7 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(done: tuple[Grid, lis
     result, said = done
     assert result.failed == 1
     assert result.table.outcome.tolist() == ["finished", "failed: AssertionError: too steep"]
-    assert said[0] == "2 runs (2 slope), of which 0 are there already."
+    assert said[0] == "runs: 2 (2 slope), of which 0 are there already."
     failed = re.compile(r"2 of 2: slope 200\.0, points 4: failed in cell \d+: AssertionError: too steep")
     assert any(failed.fullmatch(line) for line in said)
     assert said[-1].startswith("1 of 2 runs are finished")
@@ -100,7 +101,7 @@ def test_an_outcome_that_can_not_be_read_is_made_again(done: tuple[Grid, list[st
     place.write_text(whole[: len(whole) // 2])
     said.clear()
     grid(tiny, {"slope": [2]}, {"points": 4}, place.parent, said.append)
-    assert said[0] == "1 runs (1 slope), of which 0 are there already."
+    assert said[0] == "runs: 1 (1 slope), of which 0 are there already."
     assert json.loads(place.read_text())["metadata"]["ratereg"]["parameters"] == {"slope": 2.0, "points": 4}
 
 
@@ -137,7 +138,7 @@ def test_a_grid_that_is_stopped_goes_on(how: signal.Signals, tmp_path: Path) -> 
     with started(notebook, 0.1, 0.2) as process:
         said, _ = process.communicate()
     assert process.returncode == 0
-    assert "2 runs (2 waits), of which 1 are there already." in said
+    assert "runs: 2 (2 waits), of which 1 are there already." in said
     assert kept.stat().st_mtime_ns == written
     assert pd.read_csv(folder / "table.csv").outcome.tolist() == ["finished", "finished"]
 
@@ -148,6 +149,7 @@ def test_a_grid_that_is_stopped_goes_on(how: signal.Signals, tmp_path: Path) -> 
         ({}, {}, "grid: it has no parameters"),
         ({"slope": []}, {}, "grid: slope has no values"),
         ({"slop": [1]}, {}, "has no slop"),
+        ({"names": "ab"}, {}, "names is 'ab'; give a list of values"),
         ({"slope": [1, -1]}, {}, r"slope is -1\.0; give float \(above 0\)"),
         ({"slope": [1, 1.0]}, {}, "slope 1.0 comes twice"),
         ({"slope": [1, 2]}, {"slope": 3}, "slope is a parameter of all runs and one of the grid"),
@@ -156,7 +158,7 @@ def test_a_grid_that_is_stopped_goes_on(how: signal.Signals, tmp_path: Path) -> 
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )
 def test_a_wrong_grid_is_refused_before_anything_runs(
-    axes: dict[str, list[object]], parameters: dict[str, object], message: str, tiny: Path, tmp_path: Path
+    axes: dict[str, Sequence[object]], parameters: dict[str, object], message: str, tiny: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
         grid(tiny, axes, parameters, tmp_path / "out")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ratereg.rerun.outcomes import digest_of, package_digest, read_outcome
+from ratereg.rerun.outcomes import Outcome, digest_of, package_digest, read_outcome
 from ratereg.rerun.page import Column, write_page
 from ratereg.rerun.parameters import checked, describe_parameters, parameters_of
 from ratereg.rerun.run import execute
@@ -79,12 +79,12 @@ def grid(
     runs = _planned(notebook, axes, parameters or {}, folder)
     check_writable(folder)
     with locked(folder / ".grid"):
-        done = [run.place for run in runs if _is_done(run)]
+        done = [outcome.seconds for run in runs if (outcome := _outcome(run))]
         sizes = " x ".join(f"{len(values)} {name}" for name, values in axes.items())
-        say(f"{len(runs)} runs ({sizes}), of which {len(done)} are there already.")
+        say(f"runs: {len(runs)} ({sizes}), of which {len(done)} are there already.")
         ends: dict[Path, str] = {}
         try:
-            _run_all(notebook, runs, ends, say)
+            _run_all(notebook, runs, ends, done, say)
         finally:
             result = _written(notebook, folder, runs, list(axes), ends)
             finished = sum(outcome == "finished" for outcome in result.table["outcome"])
@@ -97,8 +97,12 @@ def _planned(
 ) -> list[_Run]:
     """Return the runs, all of whose parameters have been checked."""
     known = parameters_of(notebook)
-    if not axes or not all(axes.values()):
-        what = next((f"{name} has no values" for name in axes), "it has no parameters")
+    if alone := [name for name, values in axes.items() if isinstance(values, str)]:
+        raise ValueError(f"grid: {alone[0]} is {axes[alone[0]]!r}; give a list of values.")
+    if not axes or not all(len(values) for values in axes.values()):
+        what = next(
+            (f"{name} has no values" for name, values in axes.items() if not len(values)), "it has no parameters"
+        )
         raise ValueError(f"grid: {what}; give some, such as steps=200,500. There are:\n{describe_parameters(notebook)}")
     if both := [name for name in axes if name in parameters]:
         raise ValueError(f"grid: {both[0]} is a parameter of all runs and one of the grid; give it once.")
@@ -123,26 +127,29 @@ def _slug(changed: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
     return f"{plain}_{hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:6]}"
 
 
-def _is_done(run: _Run) -> bool:
+def _outcome(run: _Run) -> Outcome | None:
+    """Return the outcome that is there, if it was made from what the run would be made from."""
     outcome = read_outcome(run.place)
-    return outcome is not None and outcome.digest == run.digest
+    return outcome if outcome and outcome.digest == run.digest else None
 
 
-def _run_all(notebook: Path, runs: Sequence[_Run], ends: dict[Path, str], say: Callable[[str], None]) -> None:
-    """Run what is not done, and note how each ended."""
+def _run_all(
+    notebook: Path, runs: Sequence[_Run], ends: dict[Path, str], seconds: list[float], say: Callable[[str], None]
+) -> None:
+    """Run what is not done, and note how each ended, and how long it took."""
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError
 
-    seconds: list[float] = []
+    missing = len(runs) - len(seconds)
     for number, run in enumerate(runs, 1):
         what = f"{number} of {len(runs)}: " + ", ".join(f"{name} {value}" for name, value in run.chosen.items())
-        if _is_done(run):
+        if _outcome(run):
             ends[run.place] = "finished"
             say(f"{what}: there already")
             continue
-        left = len(runs) - number + 1
-        outlook = f", about {spoken(left * sum(seconds) / len(seconds))} for what is left" if seconds else ""
-        say(f"{what}: running{outlook}")
+        mean = sum(seconds) / len(seconds) if seconds else None
+        say(f"{what}: running" + (f"; what is left takes about {spoken(missing * mean)}" if mean else ""))
+        missing -= 1
         # What lies there was made from something else; failing, the run would leave it to be taken for its own.
         run.place.unlink(missing_ok=True)
         try:
@@ -155,16 +162,15 @@ def _run_all(notebook: Path, runs: Sequence[_Run], ends: dict[Path, str], say: C
             say(f"{what}: failed: its Python died, perhaps for lack of memory")
         else:
             ends[run.place] = "finished"
-            outcome = read_outcome(run.place)
-            seconds += [outcome.seconds] if outcome else []
+            seconds += [outcome.seconds for outcome in [_outcome(run)] if outcome]
 
 
 def _written(notebook: Path, folder: Path, runs: Sequence[_Run], axes: Sequence[str], ends: Mapping[Path, str]) -> Grid:
     """Write the table and the page of what is finished."""
     rows, columns = [], []
     for run in runs:
-        end = ends.get(run.place, "finished" if _is_done(run) else "not run")
-        outcome = read_outcome(run.place) if end == "finished" else None
+        outcome = _outcome(run)
+        end = ends.get(run.place, "finished" if outcome else "not run")
         facts = {name: _plain(value) for name, value in run.chosen.items()} | {
             "outcome": end,
             "seconds": round(outcome.seconds, 1) if outcome else None,

@@ -15,6 +15,8 @@ from ratereg.studies.results import published_directory
 __all__ = ["Figure", "Outcome", "digest_of", "package_digest", "read_outcome"]
 
 _RECORD = "application/vnd.ratereg.record+json"
+_FIGURE = "application/vnd.ratereg.figure+json"
+"""Beside a figure's picture: {"description": what is seen in it}."""
 
 
 @dataclass(frozen=True)
@@ -107,22 +109,20 @@ def _figures(cells: list[Any]) -> Iterator[Figure]:
     for cell in cells:
         about = cell.metadata.get("mystnb", {})
         figure, image = about.get("figure", {}), about.get("image", {})
-        pictures = [picture for output in cell.get("outputs", []) if (picture := _picture(output.get("data", {})))]
-        for number, picture in enumerate(pictures, 1):
+        shown = [data for output in cell.get("outputs", []) if _picture(data := output.get("data", {}))]
+        for number, data in enumerate(shown, 1):
             count += 1
-            name = figure.get("name", f"figure {count}")
-            name = name if number == 1 or "name" not in figure else f"{name} ({number})"
-            alt = (
-                " ".join(image.get("alt", "").split()) or f"Figure {count} of the notebook, which does not describe it."
-            )
-            yield Figure(name, picture, alt, figure.get("caption", "") if number == 1 else "")
+            name = figure.get("name", f"figure {count}") + (f" ({number})" if figure and number > 1 else "")
+            alt = f"{image.get('alt', '')} {data.get(_FIGURE, {}).get('description', '')}"
+            alt = " ".join(alt.split()) or f"Figure {count} of the notebook, not described there."
+            yield Figure(name, _picture(data), alt, figure.get("caption", "") if number == 1 else "")
 
 
-def _picture(data: Mapping[str, Any]) -> str | None:
-    """Return an output's picture as a data address; None if it has none."""
+def _picture(data: Mapping[str, Any]) -> str:
+    """Return an output's picture as a data address; nothing if it has none."""
     if "image/svg+xml" in data:
         return f"data:image/svg+xml;base64,{base64.b64encode(data['image/svg+xml'].encode()).decode()}"
     for kind in ("image/png", "image/jpeg"):
         if kind in data:
             return f"data:{kind};base64,{''.join(data[kind].split())}"
-    return None
+    return ""

@@ -78,7 +78,8 @@ def _numbers(finished: Sequence[Column]) -> str:
     names = list(dict.fromkeys(name for one in records for name in one))
     if not names:
         return '<section id="numbers">\n<h2>Numbers</h2>\n<p>No finished run recorded a number.</p>\n</section>\n'
-    differ = [name for name in names if any(one.get(name) != records[0].get(name) for one in records)]
+    # As text, in which a value that is not a number equals itself.
+    differ = [name for name in names if len({json.dumps(one.get(name)) for one in records}) > 1]
     alike = [name for name in names if name not in differ]
     text = (
         '<section id="numbers">\n<h2>Numbers</h2>\n<p>What the notebook records, by the names that it has there.</p>\n'
