@@ -33,7 +33,7 @@ mystnb:
     alt: A square.
 ---
 import time
-from IPython.display import SVG, display
+from IPython.display import display
 
 def record(name, value):
     display({"application/vnd.ratereg.record+json": {"name": name, "value": value}}, raw=True)
@@ -44,7 +44,9 @@ record("source", f"a slope of {slope}")
 record("height", slope * points)
 record("corners", 4)
 record("points", [points])
-SVG(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="{points}" height="{points}"/></svg>')
+square = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="{points}" height="{points}"/></svg>'
+seen = {"description": f"It is {points} wide."}
+display({"image/svg+xml": square, "application/vnd.ratereg.figure+json": seen}, raw=True)
 ```
 """
 

@@ -71,7 +71,7 @@ def test_the_page_stands_alone_and_shows_numbers_and_figures(done: tuple[Grid, l
     assert not re.findall(r'(?:src|href)="(?!data:|#|table\.csv|[\w.-]+\.ipynb")', page)
     assert "<script" not in page
     assert page.count('<img src="data:image/svg+xml;base64,') == 1
-    assert 'alt="A square."' in page
+    assert 'alt="A square. It is 4 wide."' in page
     assert "A square for slopes above β₀, as in an equation of the chapter." in page
     assert "Made from a slope of 2.0." in page
     assert "too steep" in page

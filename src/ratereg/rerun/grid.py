@@ -100,9 +100,7 @@ def _planned(
     if alone := [name for name, values in axes.items() if isinstance(values, str)]:
         raise ValueError(f"grid: {alone[0]} is {axes[alone[0]]!r}; give a list of values.")
     if not axes or not all(len(values) for values in axes.values()):
-        what = next(
-            (f"{name} has no values" for name, values in axes.items() if not len(values)), "it has no parameters"
-        )
+        what = ", ".join(f"{name} has no values" for name in axes if not len(axes[name])) or "it has no parameters"
         raise ValueError(f"grid: {what}; give some, such as steps=200,500. There are:\n{describe_parameters(notebook)}")
     if both := [name for name in axes if name in parameters]:
         raise ValueError(f"grid: {both[0]} is a parameter of all runs and one of the grid; give it once.")
