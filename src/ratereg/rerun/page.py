@@ -66,7 +66,7 @@ def _runs(columns: Sequence[Column]) -> str:
         cells.append(f'<td class="{kind}">{escape(column.end)}</td>')
         seconds = f"{column.outcome.seconds:,.0f}" if column.outcome else ""
         cells.append(f'<td class="number">{seconds}</td>')
-        link = f'<a href="{escape(column.file)}">{escape(column.file)}</a>' if column.outcome else ""
+        link = f'<a href="{escape(column.file)}">notebook {number}</a>' if column.outcome else ""
         cells.append(f"<td>{link}</td>")
         rows.append(f'<tr><th scope="row">{number}</th>{"".join(cells)}</tr>')
     table = _table((f'<th scope="col">{escape(head)}</th>' for head in heads), rows, "The runs", "runs-table")
