@@ -124,10 +124,25 @@ def _write_data(arguments: argparse.Namespace) -> None:
 
 
 def _rerun_notebook(arguments: argparse.Namespace) -> None:
-    from ratereg.rerun import rerun
+    from ratereg.rerun import describe_parameters, grid, rerun
+    from ratereg.rerun.axes import read_axes
 
-    pairs = [parameter.partition("=")[::2] for parameter in arguments.p]
-    print(f"written: {rerun(arguments.notebook, dict(pairs), arguments.output)}")
+    parameters = dict(parameter.partition("=")[::2] for parameter in arguments.p)
+    if arguments.list:
+        print(describe_parameters(arguments.notebook))
+    elif arguments.grid:
+        axes = read_axes(arguments.grid)
+        outcome = grid(arguments.notebook, axes, parameters, arguments.output, lambda line: print(line, flush=True))
+        print(outcome.table.dropna(axis="columns", how="all").to_string(index=False, max_colwidth=40))
+        if outcome.failed:
+            raise _ended(1, f"{outcome.failed} of {len(outcome.table)} runs failed. {_go_on()}")
+    else:
+        from papermill import PapermillExecutionError
+
+        try:
+            print(f"written: {rerun(arguments.notebook, parameters, arguments.output)}")
+        except PapermillExecutionError as error:
+            raise _ended(1, f"{error}\nA cell of {arguments.notebook} failed, so nothing has been written.") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -214,14 +229,26 @@ def _parser() -> argparse.ArgumentParser:
     rerun = command(
         "rerun",
         _rerun_notebook,
-        "Run a notebook with other parameters, and write the executed notebook.",
+        "Run a notebook with other parameters, or with a grid of them, and write what came out.",
+        "rerun notebooks/capacity.md --list",
         "rerun notebooks/capacity.md -p steps 200 -p betas [1,0.1]",
+        "rerun notebooks/capacity.md -p images=2048 -p seeds=1 --grid steps=200,500 --grid betas=[[1,0.1],[3,0.3]]",
     )
     rerun.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="a text notebook, e.g. notebooks/capacity.md")
     rerun.add_argument(
         "-p", action="append", default=[], metavar="NAME VALUE", help="a parameter of the notebook (repeatable)"
     )
-    rerun.add_argument("-o", "--output", type=Path, metavar="FILE", help="the executed notebook to write")
+    rerun.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,...",
+        help="values of a parameter, or a YAML file of such lists: all combinations are run (repeatable)",
+    )
+    rerun.add_argument("--list", action="store_true", help="only list the notebook's parameters")
+    rerun.add_argument(
+        "-o", "--output", type=Path, metavar="PATH", help="the executed notebook to write; the folder of a grid"
+    )
     return parser
 
 

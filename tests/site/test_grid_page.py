@@ -1,0 +1,79 @@
+"""The page of a grid, as a reader's browser shows it from disk."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from ratereg.rerun.outcomes import Figure, Outcome
+from ratereg.rerun.page import Column, write_page
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+CAPTION = "A curve of $D$ against $R$ for a `study`.\n\nMade from {glue:text}`source`."
+FIGURES = ("fig-curve", "fig-images")
+
+
+def column(steps: int, betas: list[float]) -> Column:
+    circle = f'<circle cx="{steps}" cy="99" r="9"/>'
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 420">{circle}</svg>'
+    source = f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
+    figures = tuple(Figure(name, source, "A circle.", CAPTION) for name in FIGURES)
+    records = {"distortion": steps / 7, "members": 4, "source": f"results/{steps}", "a_rather_long_name": betas}
+    chosen = {"steps": steps, "betas": betas}
+    if steps == 300:
+        return Column(chosen, "failed: ValueError: <too> few", "none.ipynb", None)
+    return Column(chosen, "finished", f"{steps}.ipynb", Outcome("0", 12.3, records, figures))
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    columns = [column(steps, betas) for steps in (100, 200, 300) for betas in ([1.0, 0.1], [3.0, 0.3])]
+    write_page(tmp_path / "index.html", "chapter.md", {"images": 2048}, columns)
+    context = browser.new_context(color_scheme=request.param)
+    shown = context.new_page()
+    shown.goto((tmp_path / "index.html").as_uri())
+    yield shown
+    context.close()
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there; `make set-up` fetches it.")
+@pytest.mark.parametrize("width", [1400, 390])
+def test_axe_finds_no_serious_violation(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_a_phone_shows_figures_below_each_other_and_nothing_wider(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    places = [one.bounding_box() for one in page.locator("figure").all()]
+    assert len({place["x"] for place in places if place}) == 1
+    assert all(place and place["x"] + place["width"] <= 390 for place in places)
+
+
+def test_a_desktop_has_a_column_for_each_value_of_the_last_axis(page: Page) -> None:
+    page.set_viewport_size({"width": 1400, "height": 900})
+    places = [one.bounding_box() for one in page.locator("figure").all()]
+    assert len(places) == len(FIGURES) * 6
+    assert len({place["x"] for place in places if place}) == 2
+
+
+def test_headings_are_in_order_and_each_picture_is_described(page: Page) -> None:
+    headings = page.locator("h1, h2, h3").all()
+    levels = [int(one.evaluate("e => e.tagName[1]")) for one in headings]
+    assert levels == [1, 2, 2, 2, 3, 3]
+    assert {one.get_attribute("alt") for one in page.locator("img").all()} == {"A circle."}
+
+
+def test_what_differs_is_apart_from_what_is_the_same(page: Page) -> None:
+    names = [one.inner_text() for one in page.locator("#numbers > div tbody th").all()]
+    assert names == ["distortion", "source", "a_rather_long_name"]
+    assert [one.text_content() for one in page.locator("#numbers details tbody th").all()] == ["members"]
+    assert page.locator("#runs").get_by_text("failed: ValueError: <too> few").count() == 2
+    # Said once for all runs, and apart for each.
+    assert page.get_by_text("A curve of D against R for a study.").count() == len(FIGURES)
+    assert page.get_by_text("Made from results/200.").count() == 2 * len(FIGURES)
