@@ -12,7 +12,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up book test lint rerun results bench clean
+.PHONY: help set-up book test lint lab rerun results bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-8s %s\n' "$$name" "$$what"; done
@@ -30,6 +30,9 @@ lint: $(READY) ## check style and types alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lab: $(READY) ## open JupyterLab, where the chapters are notebooks (ARGS="--no-browser --port 8889" and the like)
+	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/jupyter lab $(ARGS)
 
 rerun: $(READY) ## run a notebook with other settings: make rerun NOTEBOOK=notebooks/capacity.md PARAMS="-p steps 200"
 	@test -n "$(NOTEBOOK)" || { echo 'Say which notebook: make rerun NOTEBOOK=notebooks/capacity.md PARAMS="-p steps 200"' >&2; exit 2; }
