@@ -16,6 +16,8 @@ _IMAGES = tuple(2**power for power in range(6, 15))
 _STEPS = (100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 _EXPONENTS = (-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0)
 
+_ALL = math.inf
+
 _WIDE = ipywidgets.Layout(width="100%", max_width="32em")
 
 
@@ -33,7 +35,8 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self.width = _slider("width", _WIDTHS, network.width)
         self._own_exponent = _exponent(study.axis_betas)
         self.smallest_beta = _slider("log₁₀ of the smallest β", _EXPONENTS, self._own_exponent)
-        self.images = _slider("training images", _IMAGES, data.n_train)
+        # A slider has no place for None; all of them are as many as there are, beyond every number.
+        self.images = _slider("training images", _IMAGES, data.n_train or _ALL)
         self.steps = _slider("steps", _STEPS, study.steps)
         shown = [self.depth] if isinstance(network, MLP) else []
         super().__init__([*shown, self.width, self.smallest_beta, self.images, self.steps])
@@ -48,7 +51,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         sizes = {"width": self.width.value} | ({"layers": self.depth.value} if isinstance(network, MLP) else {})
         return self._study.replace(
             network=replace(network, **sizes),
-            data=replace(data, n_train=self.images.value),
+            data=replace(data, n_train=None if self.images.value == _ALL else self.images.value),
             betas=self._betas(),
             steps=self.steps.value,
         )
@@ -77,11 +80,9 @@ def _exponent(betas: Sequence[float]) -> float:
     return round(math.log10(min((beta for beta in betas if beta > 0), default=1.0)), 2)
 
 
-def _slider(label: str, values: Iterable[float], own: float | None) -> ipywidgets.SelectionSlider:
-    chosen = sorted({*values} if own is None else {*values, own})
-    options: list[tuple[str, float | None]] = [(f"{value:,g}".replace("-", "−"), value) for value in chosen]
+def _slider(label: str, values: Iterable[float], own: float) -> ipywidgets.SelectionSlider:
     return ipywidgets.SelectionSlider(
-        options=options + ([("all", None)] if own is None else []),
+        options=[(_name(value), value) for value in sorted({*values, own})],
         value=own,
         description=label,
         # Only where a slider comes to rest is anything trained.
@@ -89,3 +90,7 @@ def _slider(label: str, values: Iterable[float], own: float | None) -> ipywidget
         style={"description_width": "12.5em"},
         layout=_WIDE,
     )
+
+
+def _name(value: float) -> str:
+    return "all" if value == _ALL else f"{value:,g}".replace("-", "−")

@@ -48,6 +48,9 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
     """
 
     def __init__(self, study: Study) -> None:
+        # Clicks, and what a training shows, come in threads of their own.
+        self._lock = threading.RLock()
+        self._run: Run | None = None
         looked_at = {name: min(getattr(study, name), most) for name, most in _LOOKED_AT.items()}
         study = study.replace(**looked_at)
         # Refuses the studies that cannot be watched.
@@ -61,9 +64,6 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         self._results: Results | None = None
         self._frames: dict[int, str] = {}
         self._drawn: pd.DataFrame | None = None
-        self._run: Run | None = None
-        # Clicks, and the training that ends, come in threads of their own.
-        self._lock = threading.RLock()
         self.start_button.on_click(lambda button: self.start())
         self.stop_button.on_click(lambda button: self.stop())
         self.controls.on_change(self._moved)

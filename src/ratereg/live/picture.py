@@ -69,7 +69,9 @@ def numbers_table(look: pd.DataFrame) -> str:
         train, test = means.loc[(beta, "train")], means.loc[(beta, "test")]
         values = [train["rate"], train["mutual_information"], train["marginal_kl"]]
         values += [train["distortion"], test["distortion"]]
-        cells = "".join(f"<td>{'diverged' if math.isnan(value) else f'{value:.1f}'}</td>" for value in values)
+        # Without a minus before what rounds to zero.
+        shown = ("diverged" if math.isnan(value) else f"{round(value, 1) + 0.0:.1f}" for value in values)
+        cells = "".join(f"<td>{one}</td>" for one in shown)
         rows.append(f"<tr><th scope='row'>{beta:g}</th>{cells}</tr>")
     head = "".join(f"<th scope='col'>{one}</th>" for one in heads)
     caption = (

@@ -70,6 +70,8 @@ class Run:
         self.results: Results | None = None
         self.error: Exception | None = None
         self._stopping = self._dropped = False
+        # Not the thread's own: an interrupt while a thread is waited for makes Python take it for ended.
+        self._ended = threading.Event()
         # A front end knows by the context which cell or click a message belongs to.
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._work,), name="ratereg.live")
@@ -85,8 +87,7 @@ class Run:
 
     def join(self, seconds: float | None = None) -> bool:
         """Wait for the end, or for some seconds; return whether it has come."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        return self._ended.wait(seconds)
 
     @property
     def lost(self) -> dict[float, int]:
@@ -101,13 +102,14 @@ class Run:
             if self.after is not None:
                 self.after.join()
                 self.after = None
-            state = self._train()
-        except Exception as error:
-            self.error, state = error, "failed"
-        # A process that ends has nobody to show it to, and the pools of threads that trainers use refuse to begin.
-        if not threading.main_thread().is_alive():
-            state = "dropped"
-        self._tell(state)
+            try:
+                state = self._train()
+            except Exception as error:
+                self.error, state = error, "failed"
+            # A process that ends has nobody to show it to, and the pools of threads that trainers use refuse to begin.
+            self._tell(state if threading.main_thread().is_alive() else "dropped")
+        finally:
+            self._ended.set()
 
     def _tell(self, state: str) -> None:
         self.state = state
