@@ -60,12 +60,13 @@ def test_git_has_no_notebook_with_outputs() -> None:
 
 
 def test_git_ignores_what_pairing_writes(tmp_path: Path) -> None:
-    text = tmp_path / "capacity.md"
+    text = tmp_path / "notebooks" / "capacity.md"
+    text.parent.mkdir()
     text.write_text((ROOT / "notebooks" / "capacity.md").read_text())
-    command = ["jupytext", "--set-formats", "ipynb,md:myst", str(text)]
+    command = [sys.executable, "-m", "jupytext", "--set-formats", "ipynb,md:myst", str(text)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True, cwd=tmp_path, env=environment)
-    written = {path.name for path in tmp_path.iterdir()} - {text.name}
-    assert written == {"capacity.ipynb"}
-    done = git("check-ignore", "--no-index", *(str(ROOT / "notebooks" / name) for name in written))
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment)
+    assert sorted(path.name for path in text.parent.iterdir()) == ["capacity.ipynb", "capacity.md"]
+    done = git("check-ignore", "--no-index", str(ROOT / "notebooks" / "capacity.ipynb"))
     assert (done.returncode, done.stdout.count("capacity.ipynb")) == (0, 1)
+    assert git("check-ignore", "--no-index", str(ROOT / "notebooks" / "capacity.md")).returncode == 1

@@ -94,8 +94,8 @@ class Run:
         """The step at which each beta's members diverged, for those of which one did."""
         if not self.looks:
             return {}
-        rows = self.looks[-1].dropna(subset=["diverged_at"])
-        return {float(beta): int(step) for beta, step in rows.groupby("beta")["diverged_at"].min().items()}
+        first = self.looks[-1].dropna(subset=["diverged_at"]).groupby("beta")["diverged_at"].min()
+        return dict(zip(first.index.astype(float), first.astype(int), strict=True))
 
     def _work(self) -> None:
         try:
