@@ -1,5 +1,7 @@
 """A training that is watched: its numbers, its stops, its errors, and that nothing of it stays behind."""
 
+import asyncio
+import functools
 import os
 import signal
 import subprocess
@@ -191,6 +193,21 @@ def test_an_interrupt_of_the_cell_that_waits_stops_the_training() -> None:
         waiting.join()
         until(lambda: not panel.running)
         assert "Stopped" in panel.status.value
+
+
+def test_a_cell_that_awaits_it_leaves_its_loop_free_for_the_buttons() -> None:
+    async def cell(panel: Watch, last: Callable[[], None]) -> ratereg.Results:
+        waiting = asyncio.ensure_future(panel.trained())
+        while not trains(panel):
+            await asyncio.sleep(0.05)
+        last()
+        return await waiting
+
+    with watched(LONG) as panel:
+        assert asyncio.run(cell(panel, panel.stop)).study.steps < LONG.steps
+        # Moved, it is another training that is waited for.
+        moved = functools.partial(setattr, panel.controls.steps, "value", 100)
+        assert asyncio.run(cell(panel, moved)).study.steps == 100
 
 
 def test_a_process_that_ends_while_it_trains_ends_at_once_and_silently() -> None:

@@ -1,5 +1,6 @@
 """The widget: controls, buttons, a line that says how far it is, and the curve, redrawn while the ensemble trains."""
 
+import asyncio
 import html
 import threading
 
@@ -79,12 +80,12 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
 
     @property
     def results(self) -> Results:
-        """What has been trained, as `ratereg.load_or_run` would return it; after a stop, of so many steps.
+        """What the last training made, as `ratereg.load_or_run` would return it; after a stop, of so many steps.
 
         Its table has a row for each step looked at.
 
         Raises:
-            RuntimeError: nothing has been trained to an end or to a stop.
+            RuntimeError: there has been none, it is under way, or it was stopped before its first step.
         """
         if self._results is None:
             raise RuntimeError("watch: there are no results yet; press Start and wait for the end, or call run().")
@@ -96,7 +97,7 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
             before = self._run
             if before is not None:
                 before.stop(drop=True)
-            self.error, self._frames = None, {}
+            self.error, self._results, self._frames = None, None, {}
             try:
                 study = self.controls.study()
             except ValueError as error:
@@ -115,9 +116,9 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
                 self._run.stop()
 
     def run(self) -> Results:
-        """Train to the end, and return what has been trained; for use without a front end, and in cells that go on.
+        """Train to the end, and return what has been trained; in a notebook rather `await` what `trained` returns.
 
-        An interrupt stops it, as Stop does.
+        An interrupt stops it, as Stop does. A kernel does not listen to Stop while a cell is executed.
 
         Raises:
             ValueError: a setting is refused.
@@ -131,9 +132,26 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         except KeyboardInterrupt:
             self.stop()
             raise
-        if self.error is not None:
-            raise self.error
-        return self.results
+        return self._outcome()
+
+    async def trained(self) -> Results:
+        """Train to the end or to a stop, and return what has been trained: `results = await panel.trained()`.
+
+        While a cell awaits, the kernel listens to the buttons and the sliders. A cell's interrupt stops the training.
+
+        Raises:
+            ValueError, FloatingPointError: as in `run`.
+            RuntimeError: it was stopped before its first step.
+        """
+        self.start()
+        try:
+            # A slider that is moved meanwhile makes it another run.
+            while self.running:
+                await asyncio.sleep(0.1)
+        except asyncio.CancelledError:
+            self.stop()
+            raise
+        return self._outcome()
 
     def replay(self) -> ipywidgets.VBox:
         """Return a slider over the steps that the last training was looked at, and the curve; it needs no kernel.
@@ -161,6 +179,11 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         if run is not None:
             run.stop(drop=True)
         super().close()
+
+    def _outcome(self) -> Results:
+        if self.error is not None:
+            raise self.error
+        return self.results
 
     def _moved(self) -> None:
         with self._lock:
