@@ -46,7 +46,7 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
             x, y = across.at(max(rate, _LOW_RATE)), along.at(distortion)
             parts.append(_mark(partition, x, y, colour))
             # Neighbours would be written over each other.
-            if partition == "test" and all(abs(x - left) > 44 or abs(y - above) > 18 for left, above in written):
+            if partition == "test" and all(abs(x - left) > 36 or abs(y - above) > 18 for left, above in written):
                 parts.append(_text(x, y - 10, f"{beta:g}"))
                 written.append((x, y))
     words = html.escape(_in_words(means[-1], step, steps))
@@ -130,8 +130,8 @@ def _legend(step: int, steps: int) -> list[str]:
     for x, partition, colour, dashes in ((76, "train", _TRAIN, "6 4"), (168, "test", _TEST, "")):
         parts.append(f"<path d='M{x} 20h30' stroke='{colour}' stroke-width='2' stroke-dasharray='{dashes}'/>")
         parts += [_mark(partition, x + 15, 20, colour), _text(x + 38, 25, partition, "start")]
-    parts.append(_text(252, 25, "numbers: β", "start"))
-    return [*parts, _text(_RIGHT, 25, f"step {step:,} of {steps:,}", "end")]
+    parts.append(_text(262, 25, "numbers: β", "start"))
+    return [*parts, _text(_LEFT + 10, _BOTTOM - 12, f"step {step:,} of {steps:,}", "start")]
 
 
 def _line(points: pd.DataFrame, across: _Axis, along: _Axis, style: str) -> str:
