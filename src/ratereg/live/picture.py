@@ -15,6 +15,8 @@ _TRAIN, _TEST = COLOURS[:2]
 _LOW_RATE = 0.01
 """Nats; lower rates, of which a logarithmic axis has no end, are drawn at its edge."""
 
+_TO_THE_RIGHT = "style='text-align:right;padding:0 .6em'"
+
 # The picture, in units of its view box: on a phone it is shown at about 0.7 of them, and letters of 16 stay legible.
 _SIZE = (520, 400)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76.0, 500.0, 40.0, 340.0
@@ -71,9 +73,9 @@ def numbers_table(look: pd.DataFrame) -> str:
         values += [train["distortion"], test["distortion"]]
         # Without a minus before what rounds to zero.
         shown = ("diverged" if math.isnan(value) else f"{round(value, 1) + 0.0:.1f}" for value in values)
-        cells = "".join(f"<td>{one}</td>" for one in shown)
-        rows.append(f"<tr><th scope='row'>{beta:g}</th>{cells}</tr>")
-    head = "".join(f"<th scope='col'>{one}</th>" for one in heads)
+        cells = "".join(f"<td {_TO_THE_RIGHT}>{one}</td>" for one in shown)
+        rows.append(f"<tr><th scope='row' {_TO_THE_RIGHT}>{beta:g}</th>{cells}</tr>")
+    head = "".join(f"<th scope='col' {_TO_THE_RIGHT}>{one}</th>" for one in heads)
     caption = (
         f"Training images, and test images where it says so; means over seeds, in nats. The mutual information is at "
         f"most log N = {log_n:.2f}, N being the number of images in the aggregate posterior."
