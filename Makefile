@@ -12,7 +12,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up book test lint rerun results figure bench clean
+.PHONY: help set-up book pdf links test lint lab rerun results figure bench clean
 
 help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: $(READY) ## check style, spelling, docstrings and types alone
 	$(BIN)/codespell
 	$(BIN)/interrogate src book
 	$(BIN)/mypy
+
+lab: $(READY) ## open JupyterLab, where the chapters are notebooks (ARGS="--no-browser --port 8889" and the like)
+	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/jupyter lab $(ARGS)
 
 rerun: $(READY) ## run a notebook with other settings: make rerun NOTEBOOK=notebooks/capacity.md PARAMS="-p steps 200"
 	@test -n "$(NOTEBOOK)" || { echo 'Say which notebook: make rerun NOTEBOOK=notebooks/capacity.md PARAMS="-p steps 200"' >&2; exit 2; }

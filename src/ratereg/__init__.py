@@ -24,6 +24,7 @@ __all__ = [
     "claims",
     "data",
     "evaluation",
+    "live",
     "load_or_run",
     "models",
     "plots",
@@ -35,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Plots, widgets and claims need matplotlib, ipywidgets and IPython, which a bare machine that trains may lack.
-    if name in {"claims", "plots", "widgets"}:
+    # They need matplotlib, ipywidgets and IPython, which a bare machine that trains may lack.
+    if name in {"claims", "live", "plots", "widgets"}:
         return importlib.import_module(f"ratereg.{name}")
     raise AttributeError(f"module 'ratereg' has no attribute {name!r}")

@@ -193,6 +193,13 @@ def rerun_yourself(records: Records) -> None:
     assert records["identity_residual"] < 1e-6
 
 
+def live(records: Records) -> None:
+    trained(records)
+    assert records["identity_residual"] < 1e-6
+    assert records["information_above_ceiling_in_se"] < 4
+    assert records["steps_looked_at"] > 10
+
+
 def scaling_out(records: Records) -> None:
     # Of the published measurements, all predicted; how far off is a finding, beyond these bounds the model has failed.
     assert records["points"] > 20
@@ -219,6 +226,7 @@ OF_THEIR_NAME = (
     images,
     dynamics,
     status,
+    live,
     scaling_out,
 )
 CHECKS: dict[str, Callable[[Records], None]] = {check.__name__: check for check in OF_THEIR_NAME}

@@ -1,0 +1,71 @@
+"""What a kernel does with a training in the background: its interrupt stops it, and a cell run again replaces it."""
+
+import signal
+import threading
+import weakref
+from types import FrameType
+from typing import Any, Protocol
+
+from ratereg.live.run import Run
+
+__all__ = ["interrupts", "replaced_by_its_cell"]
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_running: "weakref.WeakSet[Run]" = weakref.WeakSet()
+
+_of_cell: dict[str, tuple[str, "list[weakref.ref[_Closable]]"]] = {}
+"""For each cell its last execution, and what that has shown."""
+
+
+def interrupts(run: Run) -> None:
+    """Let the kernel's interrupt stop a run while no cell is executed; without a kernel nothing is done.
+
+    While a cell is executed, an interrupt is that cell's.
+    """
+    kernel = _kernel()
+    if kernel is None:
+        return
+    _running.add(run)
+    # Only the main thread may set a handler, and a message's handling ends with setting the one from before.
+    kernel.io_loop.add_callback(_listen)
+
+
+def replaced_by_its_cell(widget: _Closable) -> None:
+    """Close what this cell has shown before, when it is executed again: nobody could stop it any more."""
+    kernel = _kernel()
+    if kernel is None:
+        return
+    request = kernel.get_parent("shell")
+    cell, execution = request.get("metadata", {}).get("cellId"), request.get("header", {}).get("msg_id")
+    if cell is None or execution is None:
+        return
+    last, shown = _of_cell.get(cell, ("", []))
+    if last != execution:
+        for before in (reference() for reference in shown):
+            if before is not None:
+                before.close()
+        shown = []
+    _of_cell[cell] = execution, [*shown, weakref.ref(widget)]
+
+
+def _kernel() -> Any:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return None
+    return getattr(get_ipython(), "kernel", None)
+
+
+def _listen() -> None:
+    # Between messages a kernel ignores it; anything else is somebody's own.
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _stop_all)
+
+
+def _stop_all(number: int, frame: FrameType | None) -> None:
+    for run in list(_running):
+        run.stop()
