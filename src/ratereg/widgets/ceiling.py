@@ -53,60 +53,80 @@ def ceiling_slider(results: Results, *, seed: int | None = None) -> ipywidgets.V
     betas = betas[np.unique(np.linspace(0, len(betas) - 1, _MOST_BETAS).round().astype(int))]
     sizes = np.sort(rows["components"].unique())
     settings = groups(rows, [*DATA, *NETWORK])
-    frames = [
-        [
-            [_frame(one, place) for place in range(len(one))]
-            for one in (setting[setting["beta"] == beta].sort_values("components") for beta in betas)
-        ]
-        for setting in settings
-    ]
+    encoders = [[setting[setting["beta"] == beta].sort_values("components") for beta in betas] for setting in settings]
+    backdrops = [[_backdrop(one) for one in encoder] for encoder in encoders]
+    frames = [[[_frame(one, place) for place in range(len(one))] for one in encoder] for encoder in encoders]
     names = [f"{setting['n_train'].iloc[0]:,} training images, {network_label(setting)}" for setting in settings]
-    encoder = menu("encoder", names)
-    weight = menu("weight β", [f"{beta:g}" for beta in betas], len(betas) // 2)
-    return Framed([encoder, weight, slider("images m", [f"{size:,}" for size in sizes])], frames)
+    weights = menu("weight β", [f"{beta:g}" for beta in betas], len(betas) // 2)
+    images = slider("images m", [f"{size:,}" for size in sizes])
+    return Framed([menu("encoder", names), weights, images], frames, backdrops)
 
 
-def _frame(one: pd.DataFrame, place: int) -> str:
-    """Return one picture as SVG on a white card, which reads on light and dark pages alike."""
-    row, last = one.iloc[place], one.iloc[-1]
-    bounds = float(last["information_lower_bound"]), float(last["information_upper_bound"])
-    words = (
-        f"beta = {row['beta']:g}, {row['components']:,} fresh images: mutual information "
-        f"{row['mutual_information']:.2f} nats below its ceiling of {row['log_n']:.2f}, and marginal KL "
-        f"{row['marginal_kl']:.2f}, of a rate of {row['rate']:.2f}. Bounds on the population's information: "
-        f"{bounds[0]:.2f} and {bounds[1]:.2f}."
-    )
-    headline = f"m = {row['components']:,} images: the information is at most {row['log_n']:.2f} nats"
-    return picture(words, _HEIGHT, [text(12, 24, headline), *_curves(one, place, bounds), *_bars(one, place)])
-
-
-def _curves(one: pd.DataFrame, place: int, bounds: tuple[float, float]) -> list[str]:
-    """Draw the information and its ceiling against the number of images (log axis) up to this one, and the bounds."""
-    ceilings = one["log_n"].to_numpy()
-    most = 1.12 * max(ceilings[-1], one["mutual_information"].max(), bounds[1])
-    across = _LEFT + (_RIGHT - _LEFT) * (0.02 + 0.96 * _parted(ceilings))
-    along, limit = (_height(one[name].to_numpy(), most) for name in ("mutual_information", "log_n"))
-    high, low = _height(np.array([bounds[1], bounds[0]]), most)
+def _backdrop(one: pd.DataFrame) -> str:
+    """Return what the pictures of one encoder share: the axes, the ceiling, and the band of the population."""
+    across, most = _axes(one)
+    limit, ends = one["log_n"].to_numpy(), one["components"].iloc[[0, -1]]
+    high, low = _height(np.array(_bounds(one)[::-1]), most)
     parts = [
         f"<rect x='{_LEFT:g}' y='{high:.1f}' width='{_RIGHT - _LEFT:g}' height='{low - high:.1f}' fill='{SHADE}' "
         "fill-opacity='.35'/>",
         f"<path d='M{_LEFT:g} {_TOP:g}V{_FLOOR:g}H{_RIGHT:g}' fill='none' stroke='#777'/>",
-        line(across, limit, "stroke='#000' stroke-width='2' stroke-dasharray='5 4'"),
-        line(across[: place + 1], along[: place + 1], f"stroke='{INFORMATION}' stroke-width='3'"),
-        f"<path d='M{across[place]:.1f} {_FLOOR:g}V{limit[place]:.1f}' stroke='#777' stroke-dasharray='2 3'/>",
-        f"<circle cx='{across[place]:.1f}' cy='{along[place]:.1f}' r='6' fill='{INFORMATION}'/>",
+        line(across, _height(limit, most), "stroke='#000' stroke-width='2' stroke-dasharray='5 4'"),
     ]
     marks = ticks(0, most)
     parts += [text(_LEFT - 6, y + 5, f"{tick:g}", "end") for tick, y in zip(marks, _height(marks, most), strict=True)]
-    ends = ((0, "start"), (len(one) - 1, "end"))
-    parts += [text(across[k], _FLOOR + 20, f"{one['components'].iloc[k]:,}", anchor) for k, anchor in ends]
+    for place, count, anchor in zip((0, -1), ends, ("start", "end"), strict=True):
+        parts.append(text(float(across[place]), _FLOOR + 20, f"{count:,}", anchor))
     parts.append(text((_LEFT + _RIGHT) / 2, _FLOOR + 20, "fresh images m", "middle"))
     keys = (
         (f"<path d='M0 0h24' stroke='{INFORMATION}' stroke-width='3'/>", "information"),
         ("<path d='M0 0h24' stroke='#000' stroke-width='2' stroke-dasharray='5 4'/>", "ceiling log m"),
         (f"<path d='M0 0h24' stroke='{SHADE}' stroke-width='12'/>", "population"),
     )
-    return parts + flowing(keys, 54)[0]
+    words = (
+        f"The ceiling log m, in nats, against the number m of fresh images, from {ends.iloc[0]:,} to "
+        f"{ends.iloc[-1]:,}, and the band between the bounds on the population's information."
+    )
+    return picture(words, _HEIGHT, parts + flowing(keys, 54)[0])
+
+
+def _frame(one: pd.DataFrame, place: int) -> str:
+    """Return what one number of images lays over it: the curve up to there, the numbers, and the rate as bars."""
+    row = one.iloc[place]
+    low, high = _bounds(one)
+    words = (
+        f"beta = {row['beta']:g}, {row['components']:,} fresh images: mutual information "
+        f"{row['mutual_information']:.2f} nats below its ceiling of {row['log_n']:.2f}, and marginal KL "
+        f"{row['marginal_kl']:.2f}, of a rate of {row['rate']:.2f}. Bounds on the population's information: "
+        f"{low:.2f} and {high:.2f}."
+    )
+    across, most = _axes(one)
+    along, limit = (_height(one[name].to_numpy(), most) for name in ("mutual_information", "log_n"))
+    here = f"{across[place]:.1f}"
+    parts = [
+        text(12, 24, f"m = {row['components']:,} images: the information is at most {row['log_n']:.2f} nats"),
+        line(across[: place + 1], along[: place + 1], f"stroke='{INFORMATION}' stroke-width='3'"),
+        f"<path d='M{here} {_FLOOR:g}V{limit[place]:.1f}' stroke='#777' stroke-dasharray='2 3'/>",
+        f"<circle cx='{here}' cy='{along[place]:.1f}' r='6' fill='{INFORMATION}'/>",
+    ]
+    per_nat = longest_bar(max(one["rate"].max(), one["log_n"].max()))
+    label = f"ceiling of I: log {row['components']:,} = {row['log_n']:.2f} nats"
+    values = (float(row[name]) for name in ("rate", "mutual_information", "marginal_kl"))
+    parts += parts_of_the_rate(348, *values, per_nat, math.log(row["components"]), label)
+    return picture(words, _HEIGHT, parts, card=False)
+
+
+def _bounds(one: pd.DataFrame) -> tuple[float, float]:
+    """Return the bounds on the population's information, which are measured with the most images."""
+    last = one.iloc[-1]
+    return float(last["information_lower_bound"]), float(last["information_upper_bound"])
+
+
+def _axes(one: pd.DataFrame) -> tuple[np.ndarray, float]:
+    """Return where the numbers of images are (log axis), and the nats at the upper edge."""
+    ceilings = one["log_n"].to_numpy()
+    most = 1.12 * max(ceilings[-1], one["mutual_information"].max(), _bounds(one)[1])
+    return _LEFT + (_RIGHT - _LEFT) * (0.02 + 0.96 * _parted(ceilings)), most
 
 
 def _parted(ceilings: np.ndarray) -> np.ndarray:
@@ -118,14 +138,6 @@ def _parted(ceilings: np.ndarray) -> np.ndarray:
 
 
 def _height(nats: np.ndarray, most: float) -> np.ndarray:
-    """Return where values are in the picture; an estimate or a bound below 0 lies on the floor."""
-    heights: np.ndarray = _FLOOR - (_FLOOR - _TOP) * np.maximum(nats, 0) / most
+    """Return where values are in the picture; an estimate or a bound that is below 0, or NaN, lies on the floor."""
+    heights: np.ndarray = _FLOOR - (_FLOOR - _TOP) * np.fmax(nats, 0) / most
     return heights
-
-
-def _bars(one: pd.DataFrame, place: int) -> list[str]:
-    row = one.iloc[place]
-    per_nat = longest_bar(max(one["rate"].max(), one["log_n"].max()))
-    label = f"ceiling of I: log {row['components']:,} = {row['log_n']:.2f} nats"
-    parts = (float(row[name]) for name in ("rate", "mutual_information", "marginal_kl"))
-    return parts_of_the_rate(348, *parts, per_nat, math.log(row["components"]), label)

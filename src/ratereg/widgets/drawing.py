@@ -108,7 +108,8 @@ def parts_of_the_rate(
         ceiling: in nats.
         label: of the ceiling.
     """
-    end = max(information, 0.0)
+    # Nor has NaN, of a member that diverged.
+    end = float(np.fmax(information, 0.0))
     bars = (
         ("R", rate, 0.0, RATE),
         ("I", information, 0.0, INFORMATION),
@@ -117,7 +118,7 @@ def parts_of_the_rate(
     parts = []
     for index, (name, value, start, colour) in enumerate(bars):
         at = y + 32 * index
-        place = f"x='{_BARS + per_nat * start:.1f}' y='{at:g}' width='{per_nat * max(value, 0.0):.1f}' height='22'"
+        place = f"x='{_BARS + per_nat * start:.1f}' y='{at:g}' width='{per_nat * np.fmax(value, 0.0):.1f}' height='22'"
         parts.append(f"<rect {place} fill='{colour}'/>")
         parts.append(text(12, at + 17, f"{name} = {value:.2f}".replace("-", "−")))
     across = _BARS + per_nat * ceiling

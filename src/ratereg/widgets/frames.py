@@ -25,15 +25,15 @@ class Framed(ipywidgets.VBox):
         self,
         controls: Sequence[ipywidgets.SelectionSlider | ipywidgets.Dropdown],
         frames: Frames,
-        backdrops: Sequence[str] | None = None,
+        backdrops: "Frames | None" = None,
     ) -> None:
         """Tie frames to controls.
 
         Arguments:
             controls: the first chooses from the outermost sequence of frames.
             frames: as HTML, nested as deep as there are controls.
-            backdrops: a picture for each place of the first control, over which its frames are laid: what they all
-                share is there once.
+            backdrops: pictures over which the frames are laid, nested as deep as there are controls that change them:
+                what several frames share is there once.
         """
         self._layout = ipywidgets.Layout(**_WIDE)
         self._style = ipywidgets.HTML().style
@@ -45,8 +45,8 @@ class Framed(ipywidgets.VBox):
             # Both lie in the one cell of a grid.
             self._layout.grid_area = "1 / 1"
             cell = ipywidgets.Layout(**_WIDE, grid_template_columns="100%")
-            shown = ipywidgets.GridBox([self._stacked(backdrops, controls[:1]), shown], layout=cell)
-            layers.insert(0, _first(backdrops, controls[:1]))
+            shown = ipywidgets.GridBox([self._stacked(backdrops, controls), shown], layout=cell)
+            layers.insert(0, _first(backdrops, controls))
         self._still = _still(controls, layers)
         super().__init__([*controls, shown])
 
@@ -89,9 +89,8 @@ def menu(label: str, options: Sequence[str], first: int = 0) -> ipywidgets.Dropd
 
 
 def _first(frames: Frames, controls: Sequence[ipywidgets.Widget]) -> str:
-    for control in controls:
-        frames = frames[control.index]
-    return str(frames)
+    """Return the frame that the controls choose as they are set."""
+    return frames if isinstance(frames, str) else _first(frames[controls[0].index], controls[1:])
 
 
 def _still(controls: Sequence[ipywidgets.Widget], layers: Sequence[str]) -> str:
