@@ -149,8 +149,8 @@ def test_letters_are_legible_and_nothing_is_cut_off(
         }"""
         assert picture.evaluate(outside) == []
     wide = """place => [...place.querySelectorAll('.widget-inline-hbox, select, label, svg[role=img]')].filter(one => {
-        const box = one.getBoundingClientRect();
-        return box.width && (box.right > place.getBoundingClientRect().right + 1 || one.scrollWidth > one.clientWidth + 2);
+        const box = one.getBoundingClientRect(), edge = place.getBoundingClientRect().right + 1;
+        return box.width && (box.right > edge || one.scrollWidth > one.clientWidth + 2);
     }).map(one => one.outerHTML.slice(0, 120))"""
     assert place.evaluate(wide) == []
 
