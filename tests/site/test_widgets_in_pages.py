@@ -108,12 +108,16 @@ def test_arrow_keys_change_the_picture_and_the_words_for_it(show: Callable[..., 
 def test_every_choice_of_a_menu_has_a_picture_of_its_own(show: Callable[..., Page], chapter: str) -> None:
     page = show(chapter)
     place = place_of(page)
+    drawn = """place => [...place.querySelectorAll('svg[role=img]')]
+        .filter(picture => picture.getBoundingClientRect().width).map(picture => picture.outerHTML).join('')"""
     for menu in place.locator("select").all():
-        seen = set()
-        for index in range(menu.locator("option").count()):
+        seen = [place.evaluate(drawn)]
+        for index in range(1, menu.locator("option").count()):
             menu.select_option(index=index)
-            seen.add(place.evaluate(SHOWN) + "".join(place.locator("svg[role=img]:visible").all_inner_texts()))
-        assert len(seen) == menu.locator("option").count()
+            page.wait_for_function(
+                f"([place, seen]) => !seen.includes(({drawn})(place))", arg=[place.element_handle(), seen]
+            )
+            seen.append(place.evaluate(drawn))
 
 
 @each_widget

@@ -314,14 +314,14 @@ def brute_log_q(z, mean, variance):
 
 
 def test_the_share_in_holes_is_that_of_other_samples_and_another_sum(landscapes):
-    z = torch.randn(4000, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    z = torch.randn(1200, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     log_p = -(z**2).sum(1) / 2 - math.log(2 * math.pi)
     for frame, (_, row) in zip(frames_of(landscapes)[0], rows_of_plane().iterrows(), strict=True):
         label = ElementTree.fromstring(frame).attrib["aria-label"]
         shown = int(re.search(r"(\d+)% of the prior is in holes", label)[1]) / 100
         mean, log_var = posteriors(int(row["member"]))
         holes = (brute_log_q(z, mean, log_var.exp()) + math.log(10) < log_p).double().mean().item()
-        assert shown == pytest.approx(holes, abs=0.03)
+        assert shown == pytest.approx(holes, abs=0.05)
 
 
 def test_the_picture_is_bright_where_encodings_are_and_pink_in_holes_near_the_prior_alone(landscapes):

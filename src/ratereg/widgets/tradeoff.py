@@ -58,14 +58,14 @@ def curves(rows: pd.DataFrame, colours: Mapping[str, str], y: float) -> tuple[li
         for name, words in (("test", "test"), ("train", "training"))
     ]
     parts, y = flowing(entries, y)
-    axes = axes_of(rows, y + 12)
+    axes = axes_of(rows, y + 18)
     parts.append(f"<path d='M{_LEFT:g} {axes.top:g}V{axes.floor:g}H{_RIGHT:g}' fill='none' stroke='#777'/>")
     for tick in logarithmic_ticks(*axes.rates):
         parts.append(f"<path d='M{axes.across(tick):.1f} {axes.floor:g}v5' stroke='#777'/>")
         parts.append(text(float(axes.across(tick)), axes.floor + 21, f"{tick:g}", "middle"))
     heights = ticks(*axes.distortions, 6)
     parts += [text(_LEFT - 6, float(axes.along(tick)) + 5, f"{tick:g}", "end") for tick in heights]
-    parts.append(text(4, y, "distortion (nats)"))
+    parts.append(text(4, y + 6, "distortion (nats)"))
     parts.append(text(_RIGHT, axes.floor + 42, "rate (nats)", "end"))
     parts.append(text(4, axes.floor + 42, data_label(rows)))
     for network in groups(rows, NETWORK):
@@ -73,7 +73,13 @@ def curves(rows: pd.DataFrame, colours: Mapping[str, str], y: float) -> tuple[li
         for name in ("train", "test"):
             curve = network[network["partition"] == name].sort_values("beta")
             style = f"stroke='{colour}' stroke-width='2'{_DASHES[name]}"
-            parts.append(line(axes.across(curve["rate"].to_numpy()), axes.along(curve["distortion"].to_numpy()), style))
+            x, y = axes.across(curve["rate"].to_numpy()), axes.along(curve["distortion"].to_numpy())
+            there = np.isfinite(x) & np.isfinite(y)
+            dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x[there], y[there], strict=True))
+            parts += [
+                line(x, y, style),
+                f"<path d='{dots}' stroke='{colour}' stroke-width='7' stroke-linecap='round'/>",
+            ]
     return parts, axes
 
 
