@@ -111,8 +111,8 @@ def _frame(one: pd.DataFrame, place: int) -> str:
     ]
     per_nat = longest_bar(max(one["rate"].max(), one["log_n"].max()))
     label = f"ceiling of I: log {row['components']:,} = {row['log_n']:.2f} nats"
-    values = (float(row[name]) for name in ("rate", "mutual_information", "marginal_kl"))
-    parts += parts_of_the_rate(348, *values, per_nat, math.log(row["components"]), label)
+    rate, information, marginal_kl = (float(row[name]) for name in ("rate", "mutual_information", "marginal_kl"))
+    parts += parts_of_the_rate(348, rate, information, marginal_kl, per_nat, math.log(row["components"]), label)
     return picture(words, _HEIGHT, parts, card=False)
 
 

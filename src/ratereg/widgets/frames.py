@@ -15,7 +15,7 @@ _WIDE = {"width": "100%", "max_width": "34em"}
 _LABEL = "9.5em"
 
 
-class Framed(ipywidgets.VBox):
+class Framed(ipywidgets.VBox):  # type: ignore[misc]
     """Controls above frames, of which the browser shows the one that they choose, without a kernel.
 
     Where widgets cannot be drawn, the frame shown first stands in: it is the widget's form as HTML.

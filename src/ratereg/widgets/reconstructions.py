@@ -1,6 +1,5 @@
 """Test images above their reconstructions, along beta, and where beta is on the rate-distortion curve."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import ipywidgets
@@ -57,12 +56,10 @@ def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None
     for data in groups(rows, DATA):
         drawn, axes = curves(data, colours, 24)
         originals = results.arrays["test_originals"][results.arrays["member_dataset"][int(data["member"].iloc[0])]]
-        place = _places(axes, _aspect(originals[: pictures.count]))
+        place = _places(axes, _aspect(originals[: pictures.images]))
         drawn.append(text(12, place.originals - 8, "test images"))
-        drawn.append(_placed(png(_in_a_row(originals[: pictures.count])), place.originals, place))
-        words = (
-            f"Curves of distortion against rate, in nats, for {', '.join(labels)}. Below, {pictures.count} test images."
-        )
+        drawn.append(_placed(png(_in_a_row(originals[: pictures.images])), place.originals, place))
+        words = f"Distortion against rate, in nats, for {', '.join(labels)}. Below, {pictures.images} test images."
         backdrops.append(picture(f"{data_label(data)}. {words}", place.height, drawn))
         frames.append(
             [
@@ -78,11 +75,11 @@ def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None
 class _Pictures(NamedTuple):
     """How many reconstructions each frame shows, and the picture of them by member."""
 
-    count: int
+    images: int
     by_member: dict[int, str]
 
 
-def _affordable(results: Results, rows: pd.DataFrame, images: int) -> tuple[_Pictures, Sequence[float]]:
+def _affordable(results: Results, rows: pd.DataFrame, images: int) -> tuple[_Pictures, np.ndarray]:
     """Return the pictures and betas that stay within the budget, with fewer images first and then fewer betas."""
     every = betas = np.sort(rows["beta"].unique())[::-1]
     count = min(images, results.arrays["test_reconstructions"].shape[1])
@@ -110,7 +107,7 @@ def _frame(rows: pd.DataFrame, pictures: _Pictures, axes: Axes, place: _Rows, co
     parts.append(text(12, place.reconstructions - 8, f"their reconstructions at β = {beta}"))
     parts.append(_placed(pictures.by_member[int(test["member"])], place.reconstructions, place))
     parts += [text(12, place.height - 34 + 22 * index, words) for index, words in enumerate(numbers)]
-    words = f"{label} at β = {beta}: {'; '.join(numbers)}. Below, {pictures.count} reconstructions of the test images."
+    words = f"{label} at β = {beta}: {'; '.join(numbers)}. Below, {pictures.images} reconstructions of the test images."
     return picture(words, place.height, parts, card=False)
 
 
@@ -128,7 +125,7 @@ def _placed(data: str, y: float, place: _Rows) -> str:
 
 def _aspect(images: np.ndarray) -> float:
     height, width = _in_a_row(images).shape[:2]
-    return height / width
+    return float(height / width)
 
 
 def _in_a_row(images: np.ndarray) -> np.ndarray:

@@ -73,13 +73,7 @@ def curves(rows: pd.DataFrame, colours: Mapping[str, str], y: float) -> tuple[li
         for name in ("train", "test"):
             curve = network[network["partition"] == name].sort_values("beta")
             style = f"stroke='{colour}' stroke-width='2'{_DASHES[name]}"
-            x, y = axes.across(curve["rate"].to_numpy()), axes.along(curve["distortion"].to_numpy())
-            there = np.isfinite(x) & np.isfinite(y)
-            dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x[there], y[there], strict=True))
-            parts += [
-                line(x, y, style),
-                f"<path d='{dots}' stroke='{colour}' stroke-width='7' stroke-linecap='round'/>",
-            ]
+            parts += _dotted(axes.across(curve["rate"].to_numpy()), axes.along(curve["distortion"].to_numpy()), style)
     return parts, axes
 
 
@@ -93,6 +87,13 @@ def marks(axes: Axes, points: Sequence[tuple[str, float, float]], colour: str) -
                 parts.append(f"<path d='M{_LEFT:g} {y:.1f}H{x:.1f}V{axes.floor:g}' fill='none' stroke='#777'/>")
             parts.append(_mark(name, x, y, 8, colour))
     return parts
+
+
+def _dotted(x: np.ndarray, y: np.ndarray, style: str) -> list[str]:
+    """Draw a line, and a dot at each of its points: the round ends of lines without length."""
+    there = np.isfinite(x) & np.isfinite(y)
+    dots = "".join(f"M{across:.1f} {along:.1f}h0" for across, along in zip(x[there], y[there], strict=True))
+    return [line(x, y, style), f"<path d='{dots}' {style.split(' ')[0]} stroke-width='7' stroke-linecap='round'/>"]
 
 
 def _mark(partition: str, x: float, y: float, size: float, colour: str) -> str:
