@@ -23,6 +23,9 @@ WIDGETS = {
 }
 SHOWN = """place => [...place.querySelectorAll('svg[role=img]')]
     .filter(picture => picture.getBoundingClientRect().width).at(-1).getAttribute('aria-label')"""
+DRAWN = """() => document.querySelectorAll('.widget-still svg[role=img]').length ===
+    [...document.querySelectorAll('.widget-subarea svg[role=img]')]
+        .filter(picture => picture.getBoundingClientRect().width).length"""
 FOCUSED_NAME = """() => {
     const at = document.activeElement;
     return at.getAttribute('aria-label') ?? at.labels?.[0]?.textContent ?? at.outerHTML.slice(0, 200);
@@ -48,6 +51,8 @@ def show(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         page.goto(f"{address}notebooks/{chapter}.html", wait_until="load")
         if scripts:
             page.locator(".widget-subarea .noUi-handle[aria-label]").first.wait_for()
+            # Frames are drawn one by one.
+            page.wait_for_function(DRAWN)
         return page
 
     yield show
@@ -90,12 +95,14 @@ def test_arrow_keys_change_the_picture_and_the_words_for_it(show: Callable[..., 
         page.wait_for_function(
             f"([place, before]) => ({SHOWN})(place) !== before", arg=[place.element_handle(), picture]
         )
+        page.wait_for_function(
+            "([readout, before]) => readout.textContent !== before", arg=[readout.element_handle(), value]
+        )
         moved = readout.inner_text()
-        assert moved != value
-        assert moved in place.evaluate(SHOWN)
         page.wait_for_function(
             "([handle, words]) => handle.ariaValueText === words", arg=[handle.element_handle(), moved]
         )
+        assert moved in place.evaluate(SHOWN)
         # Told to those who do not see it, once the slider rests.
         news = place.locator("xpath=..").locator("[aria-live=polite]")
         page.wait_for_function(

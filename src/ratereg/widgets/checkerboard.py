@@ -53,7 +53,9 @@ def factor_space(
             raise ValueError(f"factor_space: pairs holds {pair!r}; give two of {', '.join(_NAMES)}.")
     frames = [[_frame(name, pair, *splits[name], distances[name]) for name in splits] for pair in pairs]
     factors = menu("factors", [f"{across} and {along}" for across, along in pairs])
-    return Framed([factors, slider("split", list(splits))], frames)
+    # The first is what the others are compared with.
+    split = slider("split", list(splits), min(1, len(splits) - 1))
+    return Framed([factors, split], frames)
 
 
 def _frame(name: str, pair: tuple[str, str], train: np.ndarray, test: np.ndarray, distance: float) -> str:
