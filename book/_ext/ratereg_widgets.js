@@ -29,17 +29,17 @@ document.addEventListener("DOMContentLoaded", () => {
     const news = document.createElement("div");
     news.className = "visually-hidden";
     news.setAttribute("aria-live", "polite");
-    let words = null;
+    let words = "";
     let timer = 0;
     const tell = () => {
       const now = shown(place);
-      // The first picture is no news.
-      if (words !== null && now !== words) news.textContent = now;
-      words = now || words;
+      if (now !== words) news.textContent = words = now;
     };
     new MutationObserver((changes) => {
       if (changes.every((change) => news.contains(change.target))) return;
       place.querySelectorAll(".widget-hslider").forEach(name);
+      // The first picture is no news.
+      words ||= shown(place);
       clearTimeout(timer);
       // One that is held down passes many pictures.
       timer = setTimeout(tell, 300);
