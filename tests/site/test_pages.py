@@ -17,13 +17,6 @@ PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in 
 DESKTOP, PHONE = (1400, 900), (390, 844)
 # What the widgets' own scripts say of themselves on every page.
 EXPECTED_MESSAGES = ("strict mode: use allowUnionTypes",)
-SHOWN_FRAME = (
-    "[...document.querySelectorAll('.jupyter-widgets img')].filter(i => i.offsetParent).map(i => i.src + i.alt)"
-)
-SHOWN_DRAWING = (
-    "[...document.querySelectorAll('.jupyter-widgets svg[role=img]')]"
-    ".filter(s => s.getBoundingClientRect().width).map(s => s.getAttribute('aria-label'))"
-)
 
 
 class Reader:
@@ -115,36 +108,6 @@ def test_a_page_is_no_wider_than_a_phone(reader: Reader, path: str) -> None:
     too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
     assert too_wide <= 0
-
-
-def test_the_slider_changes_the_picture(reader: Reader) -> None:
-    page = reader.open("notebooks/capacity")
-    frame = page.wait_for_function(f"{SHOWN_FRAME}.length == 1 && {SHOWN_FRAME}").json_value()
-    handle = page.locator(".jupyter-widgets .noUi-handle").first
-    handle.focus()
-    handle.press("ArrowRight")
-    page.wait_for_function(f"frame => {SHOWN_FRAME}.length == 1 && {SHOWN_FRAME}[0] != frame[0]", arg=frame)
-
-
-def test_the_menu_changes_the_picture(reader: Reader) -> None:
-    page = reader.open("notebooks/capacity")
-    frame = page.wait_for_function(f"{SHOWN_FRAME}.length == 1 && {SHOWN_FRAME}").json_value()
-    page.locator(".jupyter-widgets select").first.select_option(index=1)
-    page.wait_for_function(f"frame => {SHOWN_FRAME}.length == 1 && {SHOWN_FRAME}[0] != frame[0]", arg=frame)
-
-
-@pytest.mark.parametrize(("slider", "name"), list(enumerate(["distance of the means", "width σ"])))
-def test_both_sliders_of_the_information_change_its_picture_by_keyboard(reader: Reader, slider: int, name: str) -> None:
-    page = reader.open("notebooks/mutual_information")
-    before = page.wait_for_function(f"{SHOWN_DRAWING}.length == 1 && {SHOWN_DRAWING}").json_value()
-    widget = page.locator(".jupyter-widgets .widget-hslider").nth(slider)
-    assert widget.locator(".widget-label").inner_text() == name
-    value = widget.locator(".widget-readout").inner_text()
-    assert f" {value}" in before[0]
-    widget.locator(".noUi-handle").press("ArrowRight")
-    page.wait_for_function(f"shown => {SHOWN_DRAWING}.length == 1 && {SHOWN_DRAWING}[0] != shown[0]", arg=before)
-    assert widget.locator(".widget-readout").inner_text() != value
-    assert f" {widget.locator('.widget-readout').inner_text()}" in page.evaluate(SHOWN_DRAWING)[0]
 
 
 @each_page

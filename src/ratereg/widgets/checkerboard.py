@@ -1,19 +1,15 @@
 """Training and test images as points in the space of their factors: what a split leaves between them."""
 
-import html
 from collections.abc import Mapping, Sequence
 
 import ipywidgets
-import matplotlib
 import numpy as np
 
 from ratereg.data import tetrominoes
-from ratereg.plots import STYLE
+from ratereg.widgets.drawing import TEST, TRAIN, picture, text
+from ratereg.widgets.frames import Framed, menu, slider
 
 __all__ = ["factor_space"]
-
-_COLOURS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
-_TRAIN, _TEST = _COLOURS[:2]
 
 _PAIRS = (("x", "y"), ("angle", "hue"), ("scale", "angle"))
 _NAMES = tuple(tetrominoes.RANGES)
@@ -24,8 +20,7 @@ _SLICE = (0.36, 0.5)
 _TESTS = 80
 """Test images that are shown; all training images of the slice are."""
 
-# The picture, in units of its view box: on a phone it is shown at about 0.7 of them, and letters of 16 stay legible.
-_WIDTH, _HEIGHT = 480, 492
+_HEIGHT = 492
 _LEFT, _TOP, _SIDE = 86.0, 66.0, 370.0
 
 
@@ -56,28 +51,11 @@ def factor_space(
     for pair in pairs:
         if len(set(pair)) != 2 or not set(pair) <= set(_NAMES):
             raise ValueError(f"factor_space: pairs holds {pair!r}; give two of {', '.join(_NAMES)}.")
-    wide = ipywidgets.Layout(width="100%", max_width="34em")
-    slider = ipywidgets.SelectionSlider(
-        options=[(name, index) for index, name in enumerate(splits)],
-        index=0,
-        description="split",
-        layout=wide,
-    )
-    menu = ipywidgets.Dropdown(
-        options=[f"{across} and {along}" for across, along in pairs], index=0, description="factors", layout=wide
-    )
-    stacks, links = [], []
-    for pair in pairs:
-        frames = [ipywidgets.HTML(_frame(name, pair, *splits[name], distances[name]), layout=wide) for name in splits]
-        stack = ipywidgets.Stack(frames, selected_index=0, layout=wide)
-        links.append(ipywidgets.jslink((slider, "index"), (stack, "selected_index")))
-        stacks.append(stack)
-    chosen = ipywidgets.Stack(stacks, selected_index=0, layout=wide)
-    links.append(ipywidgets.jslink((menu, "index"), (chosen, "selected_index")))
-    box = ipywidgets.VBox([menu, slider, chosen])
-    # The links live as long as the box.
-    box.links = links
-    return box
+    frames = [[_frame(name, pair, *splits[name], distances[name]) for name in splits] for pair in pairs]
+    factors = menu("factors", [f"{across} and {along}" for across, along in pairs])
+    # The first is what the others are compared with.
+    split = slider("split", list(splits), min(1, len(splits) - 1))
+    return Framed([factors, split], frames)
 
 
 def _frame(name: str, pair: tuple[str, str], train: np.ndarray, test: np.ndarray, distance: float) -> str:
@@ -89,19 +67,14 @@ def _frame(name: str, pair: tuple[str, str], train: np.ndarray, test: np.ndarray
         f"and {pair[1]} upwards. Mean distance of test images to the nearest training image: {distance:.2f}."
     )
     parts = _axes(pair)
-    parts.append(_points(here, f"stroke='{_TRAIN}' stroke-width='70'"))
-    parts.append(_points(shown, f"stroke='{_TEST}' stroke-width='70'"))
-    legend = ((_TRAIN, f"training ({len(here)})"), (_TEST, f"test ({len(shown)} of {len(there):,})"))
+    parts.append(_points(here, f"stroke='{TRAIN}' stroke-width='70'"))
+    parts.append(_points(shown, f"stroke='{TEST}' stroke-width='70'"))
+    legend = ((TRAIN, f"training ({len(here)})"), (TEST, f"test ({len(shown)} of {len(there):,})"))
     for place, (colour, label) in zip((12, 196), legend, strict=True):
         parts.append(f"<circle cx='{place}' cy='43' r='5' fill='{colour}'/>")
-        parts.append(_text(place + 10, 48, label))
-    parts.append(_text(12, 22, f"{name}: mean distance to training {distance:.2f}"))
-    # Single quotes, which JSON does not escape.
-    return (
-        f"<svg role='img' aria-label='{html.escape(words)}' viewBox='0 0 {_WIDTH} {_HEIGHT}' font-size='16' "
-        f"style='width:100%' xmlns='http://www.w3.org/2000/svg'>"
-        f"<rect width='100%' height='100%' fill='#fff'/>{''.join(parts)}</svg>"
-    )
+        parts.append(text(place + 10, 48, label))
+    parts.append(text(12, 22, f"{name}: mean distance to training {distance:.2f}"))
+    return picture(words, _HEIGHT, parts)
 
 
 def _in_slice(factors: np.ndarray, pair: tuple[str, str]) -> np.ndarray:
@@ -122,13 +95,11 @@ def _axes(pair: tuple[str, str]) -> list[str]:
         "stroke-dasharray='4 4'/>",
     ]
     ends = [[f"{end:g}" for end in tetrominoes.RANGES[name]] for name in pair]
-    parts += [_text(_LEFT, bottom + 20, ends[0][0]), _text(right, bottom + 20, ends[0][1], "end")]
-    parts += [_text(_LEFT - 6, bottom, ends[1][0], "end"), _text(_LEFT - 6, _TOP + 14, ends[1][1], "end")]
-    parts.append(_text(_LEFT + middle, bottom + 44, _with_unit(pair[0]), "middle"))
-    parts.append(
-        f"<text transform='translate(20 {_TOP + middle:g}) rotate(-90)' text-anchor='middle' fill='#000'>"
-        f"{_with_unit(pair[1])}</text>"
-    )
+    parts += [text(_LEFT, bottom + 20, ends[0][0]), text(right, bottom + 20, ends[0][1], "end")]
+    parts += [text(_LEFT - 6, bottom, ends[1][0], "end"), text(_LEFT - 6, _TOP + 14, ends[1][1], "end")]
+    parts.append(text(_LEFT + middle, bottom + 44, _with_unit(pair[0]), "middle"))
+    turned = f" transform='translate(20 {_TOP + middle:g}) rotate(-90)'"
+    parts.append(text(0, 0, _with_unit(pair[1]), "middle", turned))
     return parts
 
 
@@ -142,7 +113,3 @@ def _points(places: np.ndarray, style: str) -> str:
     y = np.rint(10 * (_TOP + _SIDE * (1 - places[:, 1]))).astype(int)
     dots = "".join(f"M{across} {along}h0" for across, along in zip(x, y, strict=True))
     return f"<path transform='scale(.1)' d='{dots}' {style} stroke-linecap='round'/>"
-
-
-def _text(x: float, y: float, words: str, anchor: str = "start") -> str:
-    return f"<text x='{x:g}' y='{y:g}' text-anchor='{anchor}' fill='#000'>{html.escape(words)}</text>"

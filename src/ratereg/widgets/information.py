@@ -1,14 +1,12 @@
 """Five images on a line: what the distance and the width of their posteriors do to the parts of the rate, in nats."""
 
-import html
 import math
-from collections.abc import Sequence
 
 import ipywidgets
-import matplotlib
 import numpy as np
 
-from ratereg.plots import STYLE
+from ratereg.widgets.drawing import SHADE, flowing, parts_of_the_rate, picture, text
+from ratereg.widgets.frames import Framed, slider
 
 __all__ = ["information_sliders"]
 
@@ -18,15 +16,10 @@ _WIDTHS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.4)
 _FIRST = (0.6, 0.3)
 """What is shown first: neighbours overlap a little, and both sliders have room on either side."""
 
-_COLOURS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
-_RATE, _INFORMATION, _MARGINAL_KL = _COLOURS[:3]
-_POSTERIOR = _COLOURS[5]
-
-# The picture, in units of its view box: on a phone it is shown at about 0.7 of them, and letters of 16 stay legible.
-_SIZE = (480, 398)
+_HEIGHT = 422
 _MIDDLE, _REACH, _PER_UNIT = 240.0, 5.0, 46.0  # z from -5 to 5
-_FLOOR, _HIGHEST, _PER_DENSITY = 226.0, 0.86, 220.0
-_BARS, _PER_NAT = 108.0, 80.0
+_FLOOR, _HIGHEST, _PER_DENSITY = 256.0, 0.86, 220.0
+_PER_NAT = 80.0
 
 
 def information_sliders() -> ipywidgets.VBox:
@@ -36,32 +29,9 @@ def information_sliders() -> ipywidgets.VBox:
     information below its ceiling log 5, and the marginal KL: exact, by quadrature, in nats. Both work by keyboard, and
     without a kernel.
     """
-    distance = _slider("distance of the means", _DISTANCES, _FIRST[0])
-    width = _slider("width σ", _WIDTHS, _FIRST[1])
-    # A drawing has no width of its own.
-    wide = ipywidgets.Layout(width="100%", max_width="34em")
-    stacks, links = [], []
-    for spacing in _DISTANCES:
-        frames = [ipywidgets.HTML(_frame(spacing, one), layout=wide) for one in _WIDTHS]
-        stack = ipywidgets.Stack(frames, selected_index=_WIDTHS.index(_FIRST[1]), layout=wide)
-        links.append(ipywidgets.jslink((width, "index"), (stack, "selected_index")))
-        stacks.append(stack)
-    chosen = ipywidgets.Stack(stacks, selected_index=_DISTANCES.index(_FIRST[0]), layout=wide)
-    links.append(ipywidgets.jslink((distance, "index"), (chosen, "selected_index")))
-    box = ipywidgets.VBox([distance, width, chosen])
-    # The links live as long as the box.
-    box.links = links
-    return box
-
-
-def _slider(description: str, values: Sequence[float], first: float) -> ipywidgets.SelectionSlider:
-    return ipywidgets.SelectionSlider(
-        options=[(f"{value:g}", index) for index, value in enumerate(values)],
-        index=values.index(first),
-        description=description,
-        style={"description_width": "12.5em"},
-        layout=ipywidgets.Layout(width="100%", max_width="34em"),
-    )
+    distance = slider("distance of means", [f"{value:g}" for value in _DISTANCES], _DISTANCES.index(_FIRST[0]))
+    width = slider("width σ", [f"{value:g}" for value in _WIDTHS], _WIDTHS.index(_FIRST[1]))
+    return Framed([distance, width], [[_frame(spacing, one) for one in _WIDTHS] for spacing in _DISTANCES])
 
 
 def _parts(distance: float, width: float) -> tuple[float, float, float]:
@@ -93,13 +63,11 @@ def _frame(distance: float, width: float) -> str:
         f"Rate {rate:.2f} nats: mutual information {information:.2f}, below its ceiling log 5 = 1.61, "
         f"and marginal KL {marginal_kl:.2f}."
     )
-    parts = _densities(distance, width) + _bars(rate, information, marginal_kl)
-    # Single quotes, which JSON does not escape.
-    return (
-        f"<svg role='img' aria-label='{html.escape(words)}' viewBox='0 0 {_SIZE[0]} {_SIZE[1]}' font-size='16' "
-        f"style='width:100%' xmlns='http://www.w3.org/2000/svg'>"
-        f"<rect width='100%' height='100%' fill='#fff'/>{''.join(parts)}</svg>"
-    )
+    headline = f"Means {distance:g} apart, each of width σ = {width:g}; the prior's is 1"
+    ceiling = math.log(_IMAGES)
+    label = f"ceiling of I: log 5 = {ceiling:.2f} nats"
+    bars = parts_of_the_rate(294, rate, information, marginal_kl, _PER_NAT, ceiling, label)
+    return picture(words, _HEIGHT, [text(12, 24, headline), *_densities(distance, width), *bars])
 
 
 def _densities(distance: float, width: float) -> list[str]:
@@ -113,40 +81,23 @@ def _densities(distance: float, width: float) -> list[str]:
         z = mean + own[np.abs(mean + own) <= _REACH]
         # Down to the floor at both ends, also where the picture's edge cuts the curve.
         filled = np.pad(z, 1, mode="edge"), np.pad(np.exp(_log_normal(z, mean, width)) / _IMAGES, 1)
-        parts.append(_curve(*filled, f"fill='{_POSTERIOR}' fill-opacity='.35'"))
+        parts.append(_curve(*filled, f"fill='{SHADE}' fill-opacity='.35'"))
     dashed = "fill='none' stroke='#555' stroke-width='20' stroke-dasharray='60 40'"
     parts.append(_curve(prior, np.exp(_log_normal(prior, 0.0, 1.0)), dashed))
     parts.append(_curve(everywhere, mixture, "fill='none' stroke='#000' stroke-width='25'"))
     parts.append(f"<path d='M10 {_FLOOR:g}H470' stroke='#777'/>")
     parts += [
-        _text(_MIDDLE + _PER_UNIT * z, _FLOOR + 19, f"{z:d}".replace("-", "−"), "middle") for z in (-4, -2, 0, 2, 4)
+        text(_MIDDLE + _PER_UNIT * z, _FLOOR + 19, f"{z:d}".replace("-", "−"), "middle") for z in (-4, -2, 0, 2, 4)
     ]
-    parts.append(_text(_MIDDLE + _PER_UNIT * _REACH, _FLOOR + 19, "<tspan font-style='italic'>z</tspan>", "end"))
-    keys = ((12, _POSTERIOR, 12, "", "q(z|xₙ)/5"), (132, "#000", 3, "", "q(z)"), (212, "#555", 2, "6 4", "p(z)"))
-    for x, colour, thick, dashes, label in keys:
-        line = f"<path d='M{x} 15h24' stroke='{colour}' stroke-width='{thick}' stroke-dasharray='{dashes}'/>"
-        parts += [line, _text(x + 30, 20, label)]
-    if mixture.max() > _HIGHEST:
-        parts.append(_text(470, 20, f"q(z) goes up to {mixture.max():.1f}", "end"))
-    return parts
-
-
-def _bars(rate: float, information: float, marginal_kl: float) -> list[str]:
-    """Draw the rate, and below it the two parts, one beginning where the other ends."""
-    rows = (
-        ("R", rate, 0.0, _RATE),
-        ("I", information, 0.0, _INFORMATION),
-        ("KL", marginal_kl, information, _MARGINAL_KL),
+    parts.append(text(_MIDDLE + _PER_UNIT * _REACH, _FLOOR + 19, "z", "end", " font-style='italic'"))
+    keys = (
+        (f"<path d='M0 0h24' stroke='{SHADE}' stroke-width='12'/>", "q(z|xₙ)/5"),
+        ("<path d='M0 0h24' stroke='#000' stroke-width='3'/>", "q(z)"),
+        ("<path d='M0 0h24' stroke='#555' stroke-width='2' stroke-dasharray='6 4'/>", "p(z)"),
     )
-    parts = []
-    for row, (name, value, start, colour) in enumerate(rows):
-        y = 264 + 32 * row
-        place = f"x='{_BARS + _PER_NAT * start:.1f}' y='{y}' width='{_PER_NAT * value:.1f}' height='22'"
-        parts.append(f"<rect {place} fill='{colour}'/>")
-        parts.append(_text(12, y + 17, f"{name} = {value:.2f}"))
-    ceiling = _BARS + _PER_NAT * math.log(_IMAGES)
-    parts.append(f"<path d='M{ceiling:.1f} 258V356' stroke='#000' stroke-width='2' stroke-dasharray='5 4'/>")
-    parts.append(_text(ceiling, 376, f"ceiling of I: log 5 = {math.log(_IMAGES):.2f} nats", "middle"))
+    parts += flowing(keys, 54)[0]
+    if mixture.max() > _HIGHEST:
+        parts.append(text(470, 54, f"q(z) goes up to {mixture.max():.1f}", "end"))
     return parts
 
 
@@ -157,7 +108,3 @@ def _curve(z: np.ndarray, density: np.ndarray, style: str) -> str:
     steps = zip(np.diff(x), np.diff(y), strict=True)
     ways = "l" + " ".join(f"{across},{along}" for across, along in steps)
     return f"<path transform='scale(.1)' d='M{x[0]},{y[0]}{ways}' {style}/>"
-
-
-def _text(x: float, y: float, words: str, anchor: str = "start") -> str:
-    return f"<text x='{x:g}' y='{y:g}' text-anchor='{anchor}' fill='#000'>{words}</text>"
