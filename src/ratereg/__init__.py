@@ -28,6 +28,7 @@ __all__ = [
     "models",
     "plots",
     "published",
+    "report",
     "studies",
     "training",
     "widgets",
@@ -35,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Plots, widgets and claims need matplotlib, ipywidgets and IPython, which a bare machine that trains may lack.
-    if name in {"claims", "plots", "widgets"}:
+    # These need matplotlib, ipywidgets and IPython, which a bare machine that trains may lack.
+    if name in {"claims", "plots", "report", "widgets"}:
         return importlib.import_module(f"ratereg.{name}")
     raise AttributeError(f"module 'ratereg' has no attribute {name!r}")
