@@ -98,7 +98,7 @@ class Findings:
             room = (train["log_n"] - train["mutual_information"]).groupby(train["beta"]).mean()
             saturated = saturated_betas(setting)
             columns[self._name(setting)] = {"log N": f"{train['log_n'].iloc[0]:.2f}"} | {
-                f"β = {beta:g}": f"{room[beta]:.2f} below{', saturated' * (beta in saturated)}"
+                f"β = {beta:g}": f"{max(room[beta], 0):.2f} below{', saturated' * (beta in saturated)}"
                 for beta in sorted(room.index, reverse=True)
             }
         return pd.DataFrame(columns).rename_axis("at")

@@ -21,7 +21,7 @@ __all__ = ["sections"]
 _TABLES = 12
 """Settings whose numbers are printed; those of what more there are lie in the CSV file."""
 
-_COLUMNS = 4
+_COLUMNS = 3
 """Settings that stand side by side in a table; of more, each is a row."""
 
 
@@ -84,8 +84,8 @@ def _data(results: Results, notes: Mapping[str, object]) -> list[Markup]:
 def _curves(results: Results) -> list[Markup]:
     caption = Markup(
         "Distortion against rate, both in nats, along β (numbers, on the test curves): a good network is low and to "
-        "the left. Large markers are means over seeds with 95% intervals, cut off where they are longer than the panel; "
-        'dots are the seeds, stars β = 1. See <a href="#definitions">rate and distortion</a>.'
+        "the left. Large markers are means over seeds with 95% intervals, cut off where they are longer than the "
+        'panel; dots are the seeds, stars β = 1. See <a href="#definitions">rate and distortion</a>.'
     )
     seen = "Distortion against rate for training and test images, one colour for each network; numbers are below."
     parts = [drawn(plots.rate_distortion(results), "figure-curves", seen, caption)]
