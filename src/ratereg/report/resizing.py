@@ -17,7 +17,7 @@ _GREY = {"1", "L", "LA", "I;16"}
 
 
 def resized(folder: str | Path, size: int) -> Path:
-    """Return a copy of a folder of images, each cut to its central square and scaled to `size` x `size` pixels.
+    """Return a copy of a folder of images, each cut to its central square and averaged to `size` x `size` pixels.
 
     Subfolders are kept, so that train/ and test/ or classes are what they were. Images are upright as their camera
     notes, on white where they are transparent, and grey if all of them are, else RGB. The copy lies in the cache under
@@ -87,4 +87,4 @@ def _alike(path: Path, size: int, mode: str) -> "Image":
     if "A" in image.mode or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return ImageOps.fit(image.convert(mode), (size, size), Image.Resampling.LANCZOS)
+    return ImageOps.fit(image.convert(mode), (size, size), Image.Resampling.BOX)
