@@ -87,8 +87,9 @@ def _arrival(rows: pd.DataFrame, steps: int) -> Arrival:
         return Arrival(beta, float("nan"), float("nan"), 0, "not finite")
     last = float(path.iloc[-1])
     change = (last - float(path.iloc[-2])) / abs(last) if len(path) > 1 else float("nan")
+    lowest = int(path.index.to_numpy()[path.to_numpy().argmin()])
     word = "still falling" if change < -ARRIVED else "rising" if change > ARRIVED else "arrived"
-    return Arrival(beta, change, (last - float(path.min())) / abs(last), int(path.idxmin()), word)
+    return Arrival(beta, change, (last - float(path.min())) / abs(last), lowest, word)
 
 
 def _named(betas: dict[str, list[str]]) -> str:

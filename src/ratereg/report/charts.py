@@ -29,7 +29,7 @@ def gap_along_beta(results: Results) -> Figure:
                 sides = network.pivot(index=["beta", "seed"], columns="partition", values="distortion")
                 gaps = (sides["test"] - sides["train"]).groupby("beta")
                 means = [mean_interval(values.dropna()) for _, values in gaps]
-                betas = list(gaps.groups)
+                betas = sorted(set(network["beta"]))
                 (line,) = panel.plot(betas, [one.mean for one in means], "o-", label=network_label(network))
                 for beta, one in zip(betas, means, strict=True):
                     panel.add_artist(Line2D([beta, beta], [one.low, one.high], color=line.get_color(), lw=1))

@@ -172,8 +172,8 @@ def _limited(one: Data, most: int | None) -> Data:
                 f"at least {LEAST_IMAGES} of each side, and some hundreds for a report that says something."
             )
     limit = most or MOST_IMAGES
-    given = {"n_train": one.n_train, "n_test": one.n_test}
-    return replace(one, **{name: limit if count > limit else given[name] for name, count in sides.items()})
+    n_train, n_test = (limit if count > limit else None for count in sides.values())
+    return replace(one, n_train=n_train or one.n_train, n_test=n_test or one.n_test)
 
 
 def _timed(probe: Study, devices: Sequence[torch.device], within: float) -> tuple[Study, float, float]:
@@ -194,5 +194,5 @@ def _two_digits(number: float) -> int:
     """Round down to two digits."""
     if number < 1:
         return 0
-    unit = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    unit = int(10 ** max(0, math.floor(math.log10(number)) - 1))
     return int(number / unit) * unit
