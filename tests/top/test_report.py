@@ -391,7 +391,8 @@ def test_a_plan_alone_trains_and_writes_nothing(
     [
         ([], "give either a PATH or --study NAME"),
         (["mine.npy", "--study", "plane"], "give either a PATH or --study NAME"),
-        (["nowhere/"], "is not there; give the path"),
+        (["nowhere/"], "neither a known set nor a path"),
+        (["some/where.npy"], "is not there; give the path"),
         (["fashion-mnits"], "did you mean 'fashion-mnist'?"),
         (["mine.npy", "--network", "deep"], "--network is 'deep'"),
         (["mine.npy", "--network", "9x8"], "layers is 9"),
