@@ -177,10 +177,10 @@ def test_without_a_command_the_commands_are_listed(
 ) -> None:
     assert ratereg() == 2
     shown = capsys.readouterr().out
-    assert all(f"\n    {command} " in shown for command in ("studies", "run", "results", "data", "rerun"))
+    assert all(f"\n    {command} " in shown for command in ("studies", "run", "results", "data", "rerun", "report"))
 
 
-@pytest.mark.parametrize("command", ["studies", "run", "results", "data", "rerun"])
+@pytest.mark.parametrize("command", ["studies", "run", "results", "data", "rerun", "report"])
 def test_help_shows_examples(command: str, ratereg: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert ratereg(command, "--help") == 0
     assert f"\nexamples:\n  ratereg {command}" in capsys.readouterr().out

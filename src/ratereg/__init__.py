@@ -29,6 +29,7 @@ __all__ = [
     "models",
     "plots",
     "published",
+    "report",
     "studies",
     "training",
     "widgets",
@@ -36,7 +37,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # They need matplotlib, ipywidgets and IPython, which a bare machine that trains may lack.
-    if name in {"claims", "live", "plots", "widgets"}:
+    # These need matplotlib, ipywidgets and IPython, which a bare machine that trains may lack.
+    if name in {"claims", "live", "plots", "report", "widgets"}:
         return importlib.import_module(f"ratereg.{name}")
     raise AttributeError(f"module 'ratereg' has no attribute {name!r}")

@@ -145,6 +145,13 @@ def _rerun_notebook(arguments: argparse.Namespace) -> None:
             raise _ended(1, f"{error}\nA cell of {arguments.notebook} failed, so nothing has been written.") from None
 
 
+def _write_report(arguments: argparse.Namespace) -> None:
+    from ratereg.report.command import report
+
+    _give(arguments.data)
+    report(arguments, _devices(arguments.device))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ratereg",
@@ -249,6 +256,39 @@ def _parser() -> argparse.ArgumentParser:
     rerun.add_argument(
         "-o", "--output", type=Path, metavar="PATH", help="the executed notebook to write; the folder of a grid"
     )
+
+    report = command(
+        "report",
+        _write_report,
+        "Train networks on your own images, and write their rate-distortion report as one HTML page.",
+        "report my_images/",
+        "report photos/ --size 32 --minutes 20 --output photos.html",
+        "report my_images.npy --plan",
+        "report --study capacity",
+    )
+    report.add_argument(
+        "path", nargs="?", metavar="PATH", help="a folder of images, a .npy or .npz file, or a known set's name"
+    )
+    report.add_argument("--study", metavar="NAME", help="report the committed result of a published study instead")
+    report.add_argument("--scale", help="of that study: full or cpu; by default the largest that has a result")
+    report.add_argument("-o", "--output", type=Path, metavar="FILE", help="the page; by default NAME-report.html, here")
+    report.add_argument("--force", action="store_true", help="replace the page if it is there")
+    report.add_argument("--plan", action="store_true", help="only say what would be trained, and for how long")
+    report.add_argument("--minutes", type=float, default=8, metavar="M", help="for training; by default 8")
+    report.add_argument("--steps", type=int, metavar="N", help="training steps, whatever time they take")
+    report.add_argument(
+        "--network",
+        action="append",
+        metavar="NETWORK",
+        help="3x512 for three hidden layers of 512 units, conv32 for convolutions of 32 channels (repeatable)",
+    )
+    report.add_argument("--betas", metavar="B,B", help="weights of the rate; by default 3,1,0.1,0.01,0.001")
+    report.add_argument("--seeds", type=int, default=3, metavar="N", help="how many; fewer than 3 give no verdict")
+    report.add_argument("--likelihood", default="bernoulli", help="bernoulli (the default) or gaussian")
+    report.add_argument("--binarize", help="static or dynamic: draw pixels black or white")
+    report.add_argument("--images", type=int, metavar="N", help="of each side at the most; by default 10,000")
+    report.add_argument("--size", type=int, metavar="N", help="cut a folder's images square, scaled to N x N")
+    _add_training(report, together=False)
     return parser
 
 

@@ -200,6 +200,18 @@ def live(records: Records) -> None:
     assert records["steps_looked_at"] > 10
 
 
+def your_data(records: Records) -> None:
+    trained(records)
+    assert records["identity_residual"] < 1e-6
+    assert records["members"] == 8
+    # One for each of two networks.
+    assert records["contrasts"] == 2
+    assert 0 < records["planned_seconds"] < math.inf
+    assert records["figures"] == 9
+    assert 0.1 < records["megabytes"] < 3
+    assert records["digest_is_in_the_page"]
+
+
 def scaling_out(records: Records) -> None:
     # Of the published measurements, all predicted; how far off is a finding, beyond these bounds the model has failed.
     assert records["points"] > 20
@@ -228,6 +240,7 @@ OF_THEIR_NAME = (
     status,
     live,
     scaling_out,
+    your_data,
 )
 CHECKS: dict[str, Callable[[Records], None]] = {check.__name__: check for check in OF_THEIR_NAME}
 CHECKS["rerun"] = rerun_yourself
