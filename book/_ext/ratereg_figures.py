@@ -42,9 +42,7 @@ def visit_link(translator: Any, node: SiteLink) -> None:
     page = translator.builder.get_target_uri(translator.builder.current_docname).partition("#")[0]
     address = posixpath.relpath(node["path"], posixpath.dirname(page) or ".")
     title = f' title="{html.escape(node["about"])}"' if node.get("about") else ""
-    translator.body.append(
-        f'<a class="reference download internal" download="" href="{html.escape(address)}"{title}>'
-    )
+    translator.body.append(f'<a class="reference download internal" download="" href="{html.escape(address)}"{title}>')
 
 
 def leave_link(translator: Any, node: SiteLink) -> None:
