@@ -1,4 +1,4 @@
-"""What a figure of the site brings with it: its data, the result and the notebook that made it, and words for what is seen.
+"""What a figure of the site brings with it: its data, what made it, and words for what is seen.
 
 A figure that a notebook shows carries its numbers and a description among its outputs (`ratereg.plots.use_style`). This
 extension writes the numbers into the site as CSV, adds the description to the figure's alternative text, makes links of
@@ -52,8 +52,9 @@ def leave_link(translator: Any, node: SiteLink) -> None:
 
 def visit_box(translator: Any, node: FigureBox) -> None:
     """Open the box. By the theme's class its script lets the keyboard reach it where there is something to scroll."""
+    label = html.escape(node["label"])
     translator.body.append(
-        f'<div class="figure-box pst-scrollable-table-container" role="group" aria-label="{html.escape(node["label"])}" '
+        f'<div class="figure-box pst-scrollable-table-container" role="group" aria-label="{label}" '
         f'style="--least: {node["least"]}px">'
     )
 

@@ -49,7 +49,7 @@ STYLE = str(Path(__file__).with_name("ratereg.mplstyle"))
 COLOURS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
 """Of the style file, in their order: for what has no colour of its own."""
 
-NETWORKS: dict[int | str, str] = {1: "#0072B2", 2: "#7F52A8", 3: "#D55E00", "convolutional": "#6B6B6B"}
+NETWORKS: dict[int | str, str] = {1: "#0072B2", 2: "#CC79A7", 3: "#D55E00", "convolutional": "#6B6B6B"}
 """By the number of hidden layers, from blue to vermilion."""
 
 MEASURES = {"rate": "#332288", "mutual_information": "#009E73", "marginal_kl": "#AA3377"}
