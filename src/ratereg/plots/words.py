@@ -88,7 +88,7 @@ def _curves(shown: list[Panel], curves: pd.DataFrame) -> str:
     if len(ways) <= _CURVES:
         several = len({where for where, *_ in ways}) > 1
         each = [
-            f"{f'{where}, ' if several and where else ''}{word} {way}, {_number(y.iloc[0])} to {_number(y.iloc[-1])}"
+            f"{f'{where}, ' if several and where else ''}{word}: {way}, {_number(y.iloc[0])} to {_number(y.iloc[-1])}"
             for where, word, way, y in ways
         ]
         return f"From left to right: {'; '.join(each)}."
