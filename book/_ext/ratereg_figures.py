@@ -29,11 +29,11 @@ _SOURCE = re.compile(r"(?:results/[\w./-]*\w)|(?:(?:notebooks|book)/[\w/-]+\.md)
 _SVG_WIDTH = re.compile(r'<svg\b[^>]*?\bwidth="([\d.]+)pt"')
 
 
-class SiteLink(nodes.inline):
+class SiteLink(nodes.inline):  # type: ignore[misc]
     """Text that downloads a file of the site, at `path` below its root, in the builders that write HTML."""
 
 
-class FigureBox(nodes.container):
+class FigureBox(nodes.container):  # type: ignore[misc]
     """What a figure shows: at least `least` CSS pixels wide, in a box that scrolls where the page is narrower."""
 
 
@@ -168,7 +168,7 @@ def data_of(env: BuildEnvironment) -> dict[str, dict[str, str]]:
     """Return the figures' data by page and name, which Sphinx keeps with the pages that it has read."""
     if not hasattr(env, "ratereg_figures"):
         env.ratereg_figures = {}  # type: ignore[attr-defined]
-    found: dict[str, dict[str, str]] = env.ratereg_figures
+    found: dict[str, dict[str, str]] = env.ratereg_figures  # type: ignore[attr-defined]
     return found
 
 
@@ -214,7 +214,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
-    others = dict.fromkeys(("latex", "text", "man", "texinfo"), (pass_by, pass_by))
+    others: dict[str, Any] = dict.fromkeys(("latex", "text", "man", "texinfo"), (pass_by, pass_by))
     app.add_node(SiteLink, html=(visit_link, leave_link), **others)
     app.add_node(FigureBox, html=(visit_box, leave_box), **others)
     app.connect("doctree-read", complete)

@@ -179,7 +179,8 @@ def trajectory(results: Results, *, measure: str = "distortion", partition: str 
     colours = beta_colours(rows["beta"].unique())
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
-        for beta, path in over_seeds(here, (measure,), by=("step",)).groupby("beta"):
+        for path in groups(over_seeds(here, (measure,), by=("step",)), ["beta"]):
+            beta = path["beta"].iloc[0]
             panel.plot(path["step"], path[measure], "o-", ms=3, color=colours[beta], label=rf"$\beta$ = {beta:g}")
         panel.set_xscale("log")
 

@@ -159,15 +159,15 @@ def _drawn(panel: Axes) -> Iterator[tuple[Artist, str, str, dict[str, Any]]]:
                 low = artist.get_y()
                 yield artist, name, "band", {"x": [np.nan], "low": [low], "high": [low + artist.get_height()]}
         elif isinstance(artist, FillBetweenPolyCollection):
-            corners = pd.DataFrame(artist.get_paths()[0].vertices, columns=["x", "y"]).groupby("x")["y"]
-            ends = corners.agg(low="min", high="max").reset_index()
-            yield artist, name, "band", {key: ends[key].to_numpy() for key in ends}
+            corners = pd.DataFrame(np.asarray(artist.get_paths()[0].vertices), columns=["x", "y"])
+            ends = corners.groupby("x")["y"].agg(low="min", high="max").reset_index()
+            yield artist, name, "band", {key: ends[key].to_numpy() for key in ("x", "low", "high")}
         elif isinstance(artist, PathCollection):
             x, y = np.ma.filled(artist.get_offsets(), np.nan).T
             yield artist, name, "points", {"x": x, "y": y}
         elif isinstance(artist, QuadMesh):
-            corners = artist.get_coordinates()
-            centers = (corners[1:, 1:] + corners[:-1, :-1] + corners[1:, :-1] + corners[:-1, 1:]) / 4
+            mesh = np.asarray(artist.get_coordinates())
+            centers = (mesh[1:, 1:] + mesh[:-1, :-1] + mesh[1:, :-1] + mesh[:-1, 1:]) / 4
             yield artist, name, "map", _map(centers[..., 0], centers[..., 1], artist.get_array())
         elif isinstance(artist, AxesImage) and _is_map(artist):
             yield artist, name, "map", _image_columns(artist)
@@ -213,14 +213,15 @@ def _image_columns(image: AxesImage) -> dict[str, Any]:
     if image.origin == "upper":
         bottom, top = top, bottom
     x, y = ((np.arange(n) + 0.5) / n for n in (columns, rows))
-    return _map(*np.meshgrid(left + x * (right - left), bottom + y * (top - bottom)), values)
+    across, along = np.meshgrid(left + x * (right - left), bottom + y * (top - bottom))
+    return _map(across, along, values)
 
 
 def _map(x: np.ndarray, y: np.ndarray, values: Any) -> dict[str, Any]:
     step = 1
     while x[::step, ::step].size > _POINTS:
         step += 1
-    cells = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan).reshape(x.shape)[::step, ::step]
+    cells: np.ndarray = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan).reshape(x.shape)[::step, ::step]
     return {"x": x[::step, ::step].ravel(), "y": y[::step, ::step].ravel(), "value": cells.ravel(), "step": step}
 
 
@@ -265,7 +266,7 @@ def _names_by_colour(panel: Axes) -> dict[str, str]:
 def _colour(artist: Artist) -> str:
     """Return the colour as hexadecimal digits, or nothing where there is not one."""
     try:
-        colour = artist.get_color() if isinstance(artist, Line2D) else artist.get_facecolor()  # type: ignore[attr-defined]
-        return to_hex(np.reshape(colour, -1)[:3] if np.ndim(colour) else colour)
+        colour: Any = artist.get_color() if isinstance(artist, Line2D) else artist.get_facecolor()  # type: ignore[attr-defined]
+        return to_hex(tuple(np.reshape(colour, -1)[:3]) if np.ndim(colour) else colour)
     except (AttributeError, ValueError):
         return ""

@@ -1,6 +1,7 @@
 """The mutual information at its ceiling: along beta, and along the number of images in the aggregate posterior."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,15 @@ def _draw(panel: Axes, rows: pd.DataFrame, column: str, colour: str, label: str,
     if measured.empty:
         return
     means = over_seeds(measured, (column,)).sort_values("beta")
-    style = {"ls": line, "ms": 5, "color": colour, "mec": "white", "mew": 0.7, "zorder": 3, "label": label}
+    style: dict[str, Any] = {
+        "ls": line,
+        "ms": 5,
+        "color": colour,
+        "mec": "white",
+        "mew": 0.7,
+        "zorder": 3,
+        "label": label,
+    }
     (curve,) = panel.plot(means["beta"], means[column], "o", **style)
     low, high = (means[f"{column}_{end}"].to_numpy() for end in ("low", "high"))
     carry(curve, low=low, high=high)

@@ -100,7 +100,7 @@ def use_style() -> None:
     # Without a date the same figure is the same file.
     set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]
     shell = get_ipython()
-    if shell is not None:
+    if shell is not None and shell.display_formatter is not None:
         shell.display_formatter.mimebundle_formatter.for_type(Figure, _bundle)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.text import Text
 
 from ratereg.plots.data import Panel, figure_data, panels
 
@@ -127,15 +128,16 @@ def _way(y: np.ndarray, reach: float) -> str:
 def _other_series(data: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
     others = data[~data["kind"].str.startswith("line")]
     others = others.assign(kind=others["kind"].str.split(",").str[0])
-    return [(key, rows) for key, rows in others.groupby(["kind", "series"], sort=False) if key[1] or key[0] == "map"]
+    parts = [((str(kind), str(word)), rows) for (kind, word), rows in others.groupby(["kind", "series"], sort=False)]
+    return [(key, rows) for key, rows in parts if key[1] or key[0] == "map"]
 
 
 def _others(rows: pd.DataFrame, word: str, kind: str) -> str:
     """Say what a series of points, bars, bands or levels, or the maps, show."""
     if kind == "map":
-        count = rows["panel"].nunique()
+        maps = rows["panel"].nunique()
         return (
-            f"{'a map' if count == 1 else f'{count} maps'} of values "
+            f"{'a map' if maps == 1 else f'{maps} maps'} of values "
             f"from {_number(rows['value'].min())} to {_number(rows['value'].max())}"
         )
     y, x = (pd.to_numeric(rows[one], errors="coerce").dropna() for one in ("y", "x"))
@@ -185,9 +187,8 @@ def smallest_letters(fig: Figure) -> float:
     """Return the size of the smallest letters of a figure, in points, subscripts and exponents included."""
     fig.draw_without_rendering()
     sizes = []
-    for text in fig.findobj(lambda one: hasattr(one, "get_fontsize") and hasattr(one, "get_text")):
-        words = text.get_text()
-        if words.strip() and text.get_visible():
-            in_mathematics = "".join(re.findall(r"\$[^$]*\$", words))
-            sizes.append(text.get_fontsize() * (_SUBSCRIPT if re.search(r"[_^]", in_mathematics) else 1))
+    for text in fig.findobj(Text):
+        if isinstance(text, Text) and text.get_text().strip() and text.get_visible():
+            in_mathematics = "".join(re.findall(r"\$[^$]*\$", text.get_text()))
+            sizes.append(float(text.get_fontsize()) * (_SUBSCRIPT if re.search(r"[_^]", in_mathematics) else 1))
     return float(min(sizes, default=0.0))
