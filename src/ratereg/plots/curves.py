@@ -2,12 +2,9 @@
 
 import itertools
 import math
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -16,24 +13,28 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ratereg.plots.style import COLOURS, STYLE, finished, key
+from ratereg.plots.data import carry
+from ratereg.plots.style import (
+    LINES,
+    MARKERS,
+    MEASURES,
+    STYLE,
+    WORDS,
+    beta_colours,
+    finished,
+    interval,
+    key,
+    network_colours,
+)
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, network_label, over_seeds
 
 __all__ = [
-    "LINES",
-    "MARKERS",
-    "WORDS",
     "information",
     "rate_distortion",
-    "reconstructions",
     "small_panels",
     "trajectory",
 ]
-
-WORDS = {"train": "training images", "test": "test images"}
-MARKERS = {"train": "^", "test": "o"}
-LINES: dict[str, Any] = {"train": (0, (4, 1.5)), "test": "-"}
 
 
 def rate_distortion(
@@ -43,7 +44,7 @@ def rate_distortion(
     paper: pd.DataFrame | None = None,
     floor: float | None = None,
 ) -> Figure:
-    """Draw distortion against rate (log axis) along beta: one panel per data set and split, one colour per network.
+    """Draw distortion against rate (log axis) along beta: one panel per data set and split, a colour for each depth.
 
     Larger markers are means over seeds with 95% t intervals in both directions, dots the seeds, stars beta = 1; the
     numbers along the first and the last network's test curves are the betas.
@@ -61,16 +62,16 @@ def rate_distortion(
         raise ValueError(f"rate_distortion: partitions is {partitions!r}; give some of 'train' and 'test'.")
     rows = results.final[results.final["partition"].isin(partitions)]
     panels = groups(rows, DATA)
+    colours = network_colours(rows)
     with plt.style.context(STYLE):
         size = (6.4, 1.2 + 3.3 * len(panels))
         # Distortions of different images, or of soft and of binary pixels, are not to be compared.
         alike = rows["dataset"].nunique() == 1
         fig, axes = plt.subplots(len(panels), figsize=size, sharex=True, sharey=alike, squeeze=False)
         for panel, here in zip(axes.flat, panels, strict=True):
-            # A study is a product, so that a network has the same place, and colour, in every panel.
             networks = groups(here, NETWORK)
             for index, network in enumerate(networks):
-                colour = COLOURS[index % len(COLOURS)]
+                colour = colours[network_label(network)]
                 for partition, curve in network.groupby("partition"):
                     means = _draw_curve(panel, curve, str(partition), colour)
                     # Those of networks between the first and the last would be written over others.
@@ -78,17 +79,16 @@ def rate_distortion(
                         _write_betas(panel, means, colour, below=index > 0)
                 if paper is not None:
                     chosen = (paper["depth"] == network["layers"].iloc[0]) & paper["partition"].isin(partitions)
-                    _draw_paper(panel, paper[chosen], colour)
+                    _draw_paper(panel, paper[chosen], colour, network_label(network))
             if floor is not None:
-                panel.axhline(floor, color="0.4", ls=":", lw=1.2)
+                panel.axhline(floor, color="0.4", ls=":", lw=1.2, label="entropy floor")
             panel.set(title=data_label(here), ylabel="distortion (nats)")
             panel.set_xscale("log")
             panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             panel.xaxis.set_major_formatter("{x:g}")
             panel.xaxis.set_minor_locator(NullLocator())
         axes.flat[-1].set_xlabel("rate (nats)")
-        named = zip(itertools.cycle(COLOURS), groups(rows, NETWORK), strict=False)
-        keys = [key(color=colour, label=network_label(network)) for colour, network in named]
+        keys = [key(color=colour, label=name) for name, colour in colours.items()]
         keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in partitions]
         if (rows["beta"] == 1).any():
             keys.append(key(marker="*", ms=11, ls="", label=r"$\beta$ = 1"))
@@ -102,14 +102,19 @@ def rate_distortion(
 
 def _draw_curve(panel: Axes, curve: pd.DataFrame, partition: str, colour: str) -> pd.DataFrame:
     means = over_seeds(curve, ("rate", "distortion")).sort_values("beta", ascending=False)
-    panel.plot(curve["rate"], curve["distortion"], ".", ms=4, color=colour, alpha=0.6)
-    panel.plot(means["rate"], means["distortion"], ls=LINES[partition], color=colour)
-    _draw_markers(panel, means, means["beta"] == 1, MARKERS[partition], color=colour, mec="white", mew=0.7, zorder=4)
+    name = f"{network_label(curve)}, {WORDS[partition]}"
+    seeds = panel.plot(curve["rate"], curve["distortion"], ".", ms=4, color=colour, alpha=0.6, label=f"{name}, seeds")
+    carry(*seeds, beta=curve["beta"].to_numpy(), seed=curve["seed"].to_numpy())
+    (line,) = panel.plot(means["rate"], means["distortion"], ls=LINES[partition], color=colour, label=name)
+    markers = _draw_markers(
+        panel, means, means["beta"] == 1, MARKERS[partition], color=colour, mec="white", mew=0.7, zorder=4
+    )
+    ends = {"low": means["distortion_low"], "high": means["distortion_high"]}
+    ends |= {name: means[name] for name in ("rate_low", "rate_high")}
+    carry(line, *markers, beta=means["beta"].to_numpy(), **{name: end.to_numpy() for name, end in ends.items()})
     for _, row in means.iterrows():
-        # As artists, so that the limits follow the points: an interval over two seeds can be higher than the figure.
-        across, along = ([row[f"{name}_low"], row[f"{name}_high"]] for name in ("rate", "distortion"))
-        panel.add_artist(Line2D(across, [row["distortion"]] * 2, color=colour, lw=1))
-        panel.add_artist(Line2D([row["rate"]] * 2, along, color=colour, lw=1))
+        interval(panel, [row["rate_low"], row["rate_high"]], [row["distortion"]] * 2, color=colour)
+        interval(panel, [row["rate"]] * 2, [row["distortion_low"], row["distortion_high"]], color=colour)
     return means
 
 
@@ -126,79 +131,43 @@ def _write_betas(panel: Axes, means: pd.DataFrame, colour: str, below: bool) -> 
             panel.annotate(f"{row['beta']:g}", point, place, path_effects=halo, zorder=5, **style)
 
 
-def _draw_paper(panel: Axes, points: pd.DataFrame, colour: str) -> None:
+def _draw_paper(panel: Axes, points: pd.DataFrame, colour: str, network: str) -> None:
     style: dict[str, Any] = {"color": colour, "alpha": 0.65}
     for partition, curve in points.groupby("partition"):
-        panel.plot(curve["rate"], curve["distortion"], ls=LINES[str(partition)], lw=0.7, **style)
-        _draw_markers(panel, curve, curve["star"] == 1, MARKERS[str(partition)], mfc="white", zorder=3, **style)
+        name = f"the paper's, {network}, {WORDS[str(partition)]}"
+        (line,) = panel.plot(curve["rate"], curve["distortion"], ls=LINES[str(partition)], lw=0.7, label=name, **style)
+        star = curve["star"] == 1
+        markers = _draw_markers(panel, curve, star, MARKERS[str(partition)], mfc="white", zorder=3, **style)
+        carry(line, *markers, beta=curve["beta_inferred"].to_numpy())
 
 
-def _draw_markers(panel: Axes, curve: pd.DataFrame, starred: pd.Series, marker: str, **style: Any) -> None:
-    for points, shape, size in ((curve[~starred], marker, 6), (curve[starred], "*", 12)):
-        panel.plot(points["rate"], points["distortion"], shape, ms=size, **style)
-
-
-def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed: int | None = None) -> Figure:
-    """Draw test images beside their reconstructions along beta: a block of rows per data set, split and network.
-
-    Arguments:
-        results: with pictures.
-        images: how many test images.
-        columns: how many betas at most, evenly picked from the largest to the smallest.
-        seed: of the members; None for the first.
-    """
-    rows = results.final[results.final["partition"] == "test"]
-    rows = rows[rows["seed"] == (rows["seed"].min() if seed is None else seed)]
-    betas = np.sort(rows["beta"].unique())[::-1]
-    betas = betas[np.unique(np.linspace(0, len(betas) - 1, columns).round().astype(int))]
-    with plt.style.context(STYLE):
-        blocks = [(data, block) for data in groups(rows, DATA) for block in groups(data, NETWORK)]
-        height = 6.0 / (len(betas) + 1) * images + 0.1
-        fig, axes = plt.subplots(len(blocks), figsize=(6.4, height * len(blocks) + 0.3), squeeze=False)
-        for panel, (data, block) in zip(axes.flat, blocks, strict=True):
-            members = block.set_index("beta").loc[betas, "member"].astype(int)
-            originals = results.arrays["test_originals"][results.arrays["member_dataset"][members.iloc[0]]]
-            cells = np.concatenate([originals[None], results.arrays["test_reconstructions"][members]])[:, :images]
-            panel.imshow(_tiled(cells), interpolation="nearest")
-            ticks = (np.arange(len(cells)) + 0.5) * (cells.shape[-1] + 2) - 1
-            panel.set_xticks(ticks, ["image", *(rf"$\beta$ = {beta:g}" for beta in betas)])
-            panel.tick_params(length=0, labeltop=panel is axes[0, 0], labelbottom=False)
-            # Labels as long as the block is high, of letters of 9 points.
-            lines = [
-                textwrap.fill(one, round(15 * height)) for one in (network_label(block), data_label(data, short=True))
-            ]
-            panel.set_ylabel("\n".join(lines), fontsize=9)
-            panel.set_yticks([])
-            panel.grid(visible=False)
-            panel.spines[:].set_visible(False)
-    return finished(fig)
-
-
-def _tiled(cells: np.ndarray) -> np.ndarray:
-    """Lay images (column, row, channel, height, width) out on white, two pixels apart, as (height, width, 3)."""
-    padded = np.pad(cells, ((0, 0), (0, 0), (0, 0), (0, 2), (0, 2)), constant_values=255)
-    columns, rows, channels, height, width = padded.shape
-    canvas = padded.transpose(1, 3, 0, 4, 2).reshape(rows * height, columns * width, channels)
-    return np.broadcast_to(canvas, (*canvas.shape[:2], 3))[:-2, :-2]
+def _draw_markers(panel: Axes, curve: pd.DataFrame, starred: pd.Series, marker: str, **style: Any) -> list[Line2D]:
+    shapes = ((curve[~starred], marker, 6), (curve[starred], "*", 12))
+    return [
+        line
+        for points, shape, size in shapes
+        for line in panel.plot(points["rate"], points["distortion"], shape, ms=size, **style)
+    ]
 
 
 def information(results: Results, *, partition: str = "train") -> Figure:
     """Draw the rate, its two parts and the ceiling log N against beta: a panel per data set, split and network."""
-    parts = {"rate": "rate", "mutual_information": "mutual information", "marginal_kl": "marginal KL"}
-    colours = dict(zip(parts, COLOURS, strict=False))
+    parts = {name: name.replace("_", " ").replace("kl", "KL") for name in MEASURES}
 
     def draw(panel: Axes, rows: pd.DataFrame) -> None:
         means = over_seeds(rows, tuple(parts)).sort_values("beta")
-        for name, colour in colours.items():
-            panel.plot(means["beta"], means[name], "o-", ms=4, color=colour)
-            band = panel.fill_between(means["beta"], means[f"{name}_low"], means[f"{name}_high"], color=colour, lw=0)
+        for name, colour in MEASURES.items():
+            low, high = (means[f"{name}_{end}"].to_numpy() for end in ("low", "high"))
+            (line,) = panel.plot(means["beta"], means[name], "o-", ms=4, color=colour, label=parts[name])
+            band = panel.fill_between(means["beta"], low, high, color=colour, lw=0)
             band.set_alpha(0.2)
-        panel.axhline(rows["log_n"].mean(), color="k", ls="--", lw=1.2)
+            carry(line, band, low=low, high=high)
+        panel.axhline(rows["log_n"].mean(), color="k", ls="--", lw=1.2, label=r"ceiling $\log N$")
         panel.set_xscale("log")
         panel.axhline(0, color="k", lw=0.8)
         panel.xaxis.set_inverted(True)
 
-    keys = [key(color=colours[name], marker="o", label=label) for name, label in parts.items()]
+    keys = [key(color=MEASURES[name], marker="o", label=label) for name, label in parts.items()]
     keys.append(key(color="k", ls="--", label=r"ceiling $\log N$"))
     rows = results.final[results.final["partition"] == partition]
     return small_panels(rows, draw, keys, xlabel=r"$\beta$", ylabel="nats")
@@ -207,15 +176,15 @@ def information(results: Results, *, partition: str = "train") -> Figure:
 def trajectory(results: Results, *, measure: str = "distortion", partition: str = "test") -> Figure:
     """Draw a column of the table against the training step, a line per beta: a panel per data set, split, network."""
     rows = results.table[results.table["partition"] == partition]
-    betas = np.sort(rows["beta"].unique())[::-1]
-    colours = dict(zip(betas, matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(betas))), strict=True))
+    colours = beta_colours(rows["beta"].unique())
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
-        for beta, path in over_seeds(here, (measure,), by=("step",)).groupby("beta"):
-            panel.plot(path["step"], path[measure], "o-", ms=3, color=colours[beta])
+        for path in groups(over_seeds(here, (measure,), by=("step",)), ["beta"]):
+            beta = path["beta"].iloc[0]
+            panel.plot(path["step"], path[measure], "o-", ms=3, color=colours[beta], label=rf"$\beta$ = {beta:g}")
         panel.set_xscale("log")
 
-    keys = [key(color=colours[beta], marker="o", ms=3, label=rf"$\beta$ = {beta:g}") for beta in betas]
+    keys = [key(color=colour, marker="o", ms=3, label=rf"$\beta$ = {beta:g}") for beta, colour in colours.items()]
     return small_panels(rows, draw, keys, xlabel="training step", ylabel=f"{measure.replace('_', ' ')} (nats)")
 
 

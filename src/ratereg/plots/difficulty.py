@@ -1,29 +1,20 @@
 """Distortion by how difficult the test images are: by data set, and by a test image's distance to training."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ratereg.plots.style import STYLE, finished, key
+from ratereg.plots.data import carry
+from ratereg.plots.style import MARKERS, STYLE, WORDS, beta_colours, finished, interval, key
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, mean_interval, network_label
 
-__all__ = ["beta_colours", "difficulty", "distance_distortion"]
-
-
-def beta_colours(betas: Sequence[float] | np.ndarray) -> dict[float, str]:
-    """Return a colour for each beta, from dark for the largest to light for the smallest."""
-    ordered = sorted(set(betas), reverse=True)
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.8, len(ordered)))
-    return {beta: to_hex(shade) for beta, shade in zip(ordered, shades, strict=True)}
+__all__ = ["difficulty", "distance_distortion"]
 
 
 def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequence[Results] = ()) -> Figure:
@@ -53,7 +44,7 @@ def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequ
                     for network in here:
                         # Side by side around the middle of the line.
                         at = place + 0.7 * ((index + 0.5) / len(betas) - 0.5)
-                        _draw_gap(panel, network[network["beta"] == beta], at, colour)
+                        _draw_gap(panel, network[network["beta"] == beta], at, beta, colour)
             panel.set_title(name)
             panel.set_xlabel("distortion (nats)")
             for edge in range(1, len(lines)):
@@ -64,7 +55,8 @@ def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequ
         axes.flat[0].set_yticks(range(len(lines)), [label for label, _ in lines], fontsize=9)
         axes.flat[0].set_ylim(len(lines) - 0.5, -0.5)
         keys = [key(color=colour, label=rf"$\beta$ = {beta:g}") for beta, colour in betas.items()]
-        keys += [key(ls="", marker="o", label="test images"), key(ls="", marker="^", mfc="white", label="training")]
+        keys += [key(ls="", marker=MARKERS["test"], label=WORDS["test"])]
+        keys += [key(ls="", marker=MARKERS["train"], mfc="white", label=WORDS["train"])]
         fig.legend(handles=keys, loc="outside lower center", ncols=4)
     return finished(fig)
 
@@ -86,15 +78,22 @@ def _lines(
     return [(label, rows) for _, label, rows in sorted(found, key=lambda line: line[0])]
 
 
-def _draw_gap(panel: Axes, rows: pd.DataFrame, at: float, colour: str) -> None:
+def _draw_gap(panel: Axes, rows: pd.DataFrame, at: float, beta: float, colour: str) -> None:
     test, train = (mean_interval(rows.loc[rows["partition"] == name, "distortion"]) for name in ("test", "train"))
-    panel.plot([train.mean, test.mean], [at, at], color=colour, lw=0.8, alpha=0.6)
-    panel.plot(train.mean, at, "^", ms=5, color=colour, mfc="white")
-    panel.plot(test.mean, at, "o", ms=6, color=colour, mec="white", mew=0.7, zorder=4)
-    seeds = rows.loc[rows["partition"] == "test", "distortion"]
-    panel.plot(seeds, [at] * len(seeds), ".", ms=3, color=colour, alpha=0.6)
-    # As an artist, so that the limits follow the points: an interval over two seeds can be longer than the panel.
-    panel.add_artist(Line2D([test.low, test.high], [at, at], color=colour, lw=2.2))
+    gap = panel.plot([train.mean, test.mean], [at, at], color=colour, lw=0.8, alpha=0.6)
+    looks: dict[str, dict[str, Any]] = {
+        "train": {"ms": 5, "mfc": "white"},
+        "test": {"ms": 6, "mec": "white", "mew": 0.7, "zorder": 4},
+    }
+    for name, one in (("train", train), ("test", test)):
+        style = {"color": colour, "label": rf"$\beta$ = {beta:g}, {WORDS[name]}"} | looks[name]
+        (point,) = panel.plot(one.mean, at, MARKERS[name], **style)
+        carry(point, *gap, low=one.low, high=one.high)
+    seeds = rows[rows["partition"] == "test"]
+    label = rf"$\beta$ = {beta:g}, {WORDS['test']}, seeds"
+    dots = panel.plot(seeds["distortion"], [at] * len(seeds), ".", ms=3, color=colour, alpha=0.6, label=label)
+    carry(*dots, seed=seeds["seed"].to_numpy())
+    interval(panel, [test.low, test.high], [at, at], color=colour, lw=2.2)
 
 
 def distance_distortion(results: Results) -> Figure:
@@ -131,6 +130,8 @@ def _draw_classes(panel: Axes, results: Results, rows: pd.DataFrame, colours: Ma
         members = rows.loc[rows["beta"] == beta, "member"].to_numpy(dtype=int)
         away = results.arrays["distance"][members].mean(axis=0)
         ranges = [mean_interval(one) for one in results.arrays["distance_distortion"][members].T]
-        panel.plot(away, [one.mean for one in ranges], "o-", ms=4, color=colour)
+        label = rf"$\beta$ = {beta:g}"
+        (line,) = panel.plot(away, [one.mean for one in ranges], "o-", ms=4, color=colour, label=label)
+        carry(line, low=[one.low for one in ranges], high=[one.high for one in ranges])
         for place, one in zip(away, ranges, strict=True):
-            panel.add_artist(Line2D([place, place], [one.low, one.high], color=colour, lw=1.2))
+            interval(panel, [place, place], [one.low, one.high], color=colour, lw=1.2)

@@ -2,17 +2,15 @@
 
 from typing import Any
 
-import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ratereg.plots.curves import LINES, MARKERS, WORDS, small_panels
-from ratereg.plots.style import STYLE, finished, key
+from ratereg.plots.curves import small_panels
+from ratereg.plots.data import carry
+from ratereg.plots.style import LINES, MARKERS, STYLE, WORDS, beta_colours, finished, interval, key
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, network_label, over_seeds
 
@@ -29,16 +27,20 @@ def training_paths(results: Results) -> Figure:
     the last one large and edged in black.
     """
     rows = results.table[results.table["partition"].isin(MARKERS)]
-    colours = _colours(rows)
+    colours = beta_colours(rows["beta"].unique())
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
         means = over_seeds(here, ("rate", "distortion"), by=("step",)).sort_values("step")
         for path in groups(means, ["beta", "partition"]):
             beta, partition = path["beta"].iloc[0], path["partition"].iloc[0]
             style: dict[str, Any] = {"color": colours[beta], "marker": MARKERS[partition]}
-            panel.plot(path["rate"], path["distortion"], ms=4, lw=1.2, ls=LINES[partition], **style)
+            label = rf"$\beta$ = {beta:g}, {WORDS[partition]}"
+            (line,) = panel.plot(
+                path["rate"], path["distortion"], ms=4, lw=1.2, ls=LINES[partition], label=label, **style
+            )
+            carry(line, step=path["step"].to_numpy())
             for end, look in ((path.iloc[:1], _FIRST), (path.iloc[-1:], _LAST)):
-                panel.plot(end["rate"], end["distortion"], zorder=4, **style, **look)
+                carry(line, *panel.plot(end["rate"], end["distortion"], zorder=4, **style, **look))
         panel.set(xscale="log", yscale="log")
         for axis, name, places in ((panel.xaxis, "rate", (1, 2, 5)), (panel.yaxis, "distortion", (1, 1.5, 2, 3, 5, 7))):
             # Along more than two decades there is no room for more than these.
@@ -83,18 +85,20 @@ def training_parts(results: Results, *, partition: str = "train") -> Figure:
         ("marginal_kl", "marginal KL\n", parts),
         ("gap", "distortion,\ntest less training", gap),
     )
-    colours = _colours(parts)
+    colours = beta_colours(parts["beta"].unique())
     settings = [(data, setting) for data in groups(parts, DATA) for setting in groups(data, NETWORK)]
     with plt.style.context(STYLE):
         shape = (len(settings), len(columns))
         size = (6.4, 1.3 + 2.3 * len(settings))
         fig, axes = plt.subplots(*shape, figsize=size, sharex=True, sharey="col", squeeze=False)
         for row, (data, setting) in zip(axes, settings, strict=True):
-            for panel, (measure, _, rows) in zip(row, columns, strict=True):
+            for panel, (measure, title, rows) in zip(row, columns, strict=True):
                 means = over_seeds(rows[rows["member"].isin(setting["member"])], (measure,), by=("step",))
                 _draw_steps(panel, means.sort_values("step"), measure, colours)
+                # The panels are named at the edges of their grid.
+                panel.set_label(f"{network_label(setting)}, {data_label(data, short=True)}: {title}")
             ceiling = setting.groupby("step")["log_n"].mean()
-            row[0].plot(ceiling.index, ceiling, color="k", ls="--", lw=1.2)
+            row[0].plot(ceiling.index, ceiling, color="k", ls="--", lw=1.2, label="ceiling")
             row[0].set_ylabel(f"{network_label(setting)}\n{data_label(data, short=True)}\nnats", fontsize=10)
         for panel, (_, title, _) in zip(axes[0], columns, strict=True):
             panel.set_title(title)
@@ -106,17 +110,13 @@ def training_parts(results: Results, *, partition: str = "train") -> Figure:
     return finished(fig)
 
 
-def _draw_steps(panel: Axes, means: pd.DataFrame, measure: str, colours: dict[float, Any]) -> None:
+def _draw_steps(panel: Axes, means: pd.DataFrame, measure: str, colours: dict[float, str]) -> None:
     for path in groups(means, ["beta"]):
         colour = colours[path["beta"].iloc[0]]
-        panel.plot(path["step"], path[measure], "o-", ms=3, color=colour)
-        for step, low, high in zip(path["step"], path[f"{measure}_low"], path[f"{measure}_high"], strict=True):
-            # As an artist, so that the limits follow the means.
-            panel.add_artist(Line2D([step, step], [low, high], color=colour, lw=1))
+        label = rf"$\beta$ = {path['beta'].iloc[0]:g}"
+        (line,) = panel.plot(path["step"], path[measure], "o-", ms=3, color=colour, label=label)
+        low, high = (path[f"{measure}_{end}"].to_numpy() for end in ("low", "high"))
+        carry(line, low=low, high=high)
+        for step, *ends in zip(path["step"], low, high, strict=True):
+            interval(panel, [step, step], ends, color=colour)
     panel.set_xscale("log")
-
-
-def _colours(rows: pd.DataFrame) -> dict[float, Any]:
-    """From the largest beta to the smallest, from dark to light, as dark as lines on white must be."""
-    betas = np.sort(rows["beta"].unique())[::-1]
-    return dict(zip(betas, matplotlib.colormaps["viridis"](np.linspace(0, 0.75, len(betas))), strict=True))

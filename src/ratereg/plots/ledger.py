@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator
 from matplotlib.transforms import blended_transform_factory
 
-from ratereg.plots.style import COLOURS, STYLE, finished, key
+from ratereg.plots.data import carry
+from ratereg.plots.style import STYLE, finished, interval, key, network_colour
 from ratereg.summary import SETTING, data_label, groups, network_label
 
 __all__ = ["forest"]
@@ -20,10 +20,10 @@ __all__ = ["forest"]
 _IDENTITY = [name for name in SETTING if name != "n_test"]
 _DATA = [name for name in _IDENTITY if name in ("dataset", "split", "share", "n_train")]
 _STYLES = {
-    "improves": {"color": COLOURS[0], "marker": "o"},
-    "worsens": {"color": COLOURS[1], "marker": "s"},
-    "undecided": {"color": "0.45", "marker": "D"},
-    "not enough data": {"color": "0.45", "marker": "D", "mfc": "white"},
+    "improves": {"marker": "o"},
+    "worsens": {"marker": "s"},
+    "undecided": {"marker": "D"},
+    "not enough data": {"marker": "D", "mfc": "white"},
 }
 _ROW = 0.19
 """The height of a setting, in inches."""
@@ -32,7 +32,8 @@ _ROW = 0.19
 def forest(contrasts: pd.DataFrame) -> Figure:
     """Draw differences with their 95% intervals: a row for each setting, a panel for each measure.
 
-    Settings with the same data stand together. The axis is linear between -1 and 1, and logarithmic beyond.
+    Settings with the same data stand together. Colour is the network's depth, the marker says what the interval does.
+    The axis is linear between -1 and 1, and logarithmic beyond.
 
     Arguments:
         contrasts: of any number of measures, named by the column `measure`; from `ratereg.claims.forest_rows`.
@@ -46,13 +47,15 @@ def forest(contrasts: pd.DataFrame) -> Figure:
     places, labels, heads = _places(contrasts)
     names = list(contrasts["measure"].unique())
     with plt.style.context(STYLE):
-        size = (6.4, 1.4 + _ROW * (1 + max(places.values())))
+        size = (7.2, 1.4 + _ROW * (1 + max(places.values())))
         fig, axes = plt.subplots(1, len(names), figsize=size, sharex=True, sharey=True, squeeze=False)
         for panel, name in zip(axes.flat, names, strict=True):
             for _, row in contrasts[contrasts["measure"] == name].iterrows():
                 _draw(panel, row, places[row["setting"]])
             panel.axvline(0, color="k", lw=0.8)
             panel.set_title("\n".join(wrap(name, 13)), fontsize=8.5)
+            # In the words and the data of the figure it is not cut into lines.
+            panel.set_label(name)
             panel.set_xlabel("nats", fontsize=8.5)
             panel.tick_params(labelsize=8)
             panel.tick_params(axis="y", length=0)
@@ -61,12 +64,14 @@ def forest(contrasts: pd.DataFrame) -> Figure:
         _scale(first)
         first.set_yticks(list(labels), list(labels.values()))
         first.set_ylim(max(places.values()) + 0.7, -0.7)
-        # From the figure's edge, and over the panels, which are empty at this height.
+        # From edge to edge of the figure, and over the panels, which are empty at this height.
         at_edge = blended_transform_factory(fig.transFigure, first.transData)
-        halo = [withStroke(linewidth=3, foreground="white")]
         for height, head in heads.items():
+            band = Rectangle((0, height - 0.45), 1, 0.9, transform=at_edge, color="0.93", lw=0, zorder=2)
+            band.set_in_layout(False)
+            fig.add_artist(band)
             text = fig.text(0.01, height, head, transform=at_edge, va="center", fontsize=8, fontweight="bold")
-            text.set(in_layout=False, path_effects=halo)
+            text.set(in_layout=False, zorder=3)
         keys = [key(ls="", label=word, **style) for word, style in _STYLES.items() if word in set(contrasts["verdict"])]
         fig.legend(handles=keys, loc="outside lower center", ncols=len(keys))
     return finished(fig)
@@ -87,19 +92,21 @@ def _places(contrasts: pd.DataFrame) -> tuple[dict[int, int], dict[int, str], di
 
 
 def _draw(panel: Axes, row: pd.Series, height: int) -> None:
-    style = _STYLES[row["verdict"]]
-    panel.plot(row["difference"], height, ms=4, **style)
-    # As an artist, so that the limits follow the points: an interval over few seeds can be longer than all else.
+    colour = network_colour(row)
+    style = {"color": colour, "ls": "", "label": row["verdict"]} | _STYLES[row["verdict"]]
+    (point,) = panel.plot(row["difference"], height, ms=4, **style)
     ends = [row["difference_low"], row["difference_high"]]
-    panel.add_artist(Line2D(ends, [height, height], color=style["color"], lw=1.2))
+    carry(point, low=ends[0], high=ends[1], data=data_label(row.to_frame().T, short=True))
+    interval(panel, ends, [height, height], color=colour, lw=1.2)
 
 
 def _scale(panel: Axes) -> None:
-    """Make the axis of differences logarithmic beyond 1, with as few numbers as fit below a narrow panel."""
+    """Make the axis of differences logarithmic beyond 1, with a number at 0, 1 and the last power of ten in it."""
     reach = max(1.0, *(abs(end) for end in panel.get_xlim()))
-    decade = 10 ** math.floor(math.log10(reach))
-    panel.set_xscale("symlog", linthresh=1, linscale=0.6)
+    decades = math.floor(math.log10(reach))
+    panel.set_xscale("symlog", linthresh=1, linscale=0.8)
     panel.margins(x=0.1)
-    panel.xaxis.set_major_locator(FixedLocator([-decade, 0, decade]))
+    panel.xaxis.set_major_locator(FixedLocator(sorted({-(10**decades), -1, 0, 1, 10**decades})))
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
-    panel.xaxis.set_minor_locator(FixedLocator([sign * 10**power for sign in (-1, 1) for power in range(4)]))
+    ticks = [sign * digit * 10**power for sign in (-1, 1) for power in range(decades + 1) for digit in range(1, 10)]
+    panel.xaxis.set_minor_locator(FixedLocator([tick for tick in ticks if abs(tick) <= reach]))

@@ -1,18 +1,18 @@
 """The mutual information at its ceiling: along beta, and along the number of images in the aggregate posterior."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ratereg.plots.curves import small_panels
-from ratereg.plots.difficulty import beta_colours
-from ratereg.plots.style import COLOURS, STYLE, finished, key
+from ratereg.plots.data import carry
+from ratereg.plots.style import STYLE, beta_colours, finished, interval, key, network_colours
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, groups, network_label, over_seeds
 
@@ -28,7 +28,7 @@ def saturation(results: Results) -> Figure:
     """
     final = results.final
     columns = groups(final, DATA)
-    networks = {network_label(one): colour for one, colour in zip(groups(final, NETWORK), COLOURS, strict=False)}
+    networks = network_colours(final)
     with plt.style.context(STYLE):
         fig, axes = plt.subplots(
             4, len(columns), figsize=(6.4, 8.6), sharex=True, sharey="row", squeeze=False, height_ratios=[1, 1, 1, 1]
@@ -38,18 +38,24 @@ def saturation(results: Results) -> Figure:
             for network in groups(data, NETWORK):
                 colour = networks[network_label(network)]
                 train, test = (network[network["partition"] == name] for name in ("train", "test"))
-                _draw(panels[0], train, "mutual_information", colour)
-                _draw(panels[1], train, "marginal_kl", colour)
-                _draw(panels[2], test, "distortion", colour)
+                name = network_label(network)
+                _draw(panels[0], train, "mutual_information", colour, name)
+                _draw(panels[1], train, "marginal_kl", colour, name)
+                _draw(panels[2], test, "distortion", colour, name)
                 for bound, line in (("annealed_importance_sampling", "-"), ("importance_weighted_bound", ":")):
-                    _draw(panels[3], test.assign(**{bound: -test[bound]}), bound, colour, line)
-            panels[0].axhline(data.loc[data["partition"] == "train", "log_n"].mean(), color="k", ls="--", lw=1.2)
+                    label = f"{name}, {bound.split('_')[0]}"
+                    _draw(panels[3], test.assign(**{bound: -test[bound]}), bound, colour, label, line)
+            ceiling = data.loc[data["partition"] == "train", "log_n"].mean()
+            panels[0].axhline(ceiling, color="k", ls="--", lw=1.2, label=r"ceiling $\log N$")
             panels[-1].set_xlabel(r"$\beta$")
         axes[0, 0].set_xscale("log")
         axes[0, 0].xaxis.set_inverted(True)
         names = ("mutual information\nof training images", "marginal KL\nof training images", "test distortion")
-        for panel, name in zip(axes[:, 0], (*names, "− log evidence bounds\nof test images"), strict=True):
-            panel.set_ylabel(f"{name}\n(nats)", fontsize=9)
+        for row, name in zip(axes, (*names, "− log evidence bounds\nof test images"), strict=True):
+            row[0].set_ylabel(f"{name}\n(nats)", fontsize=9)
+            for panel, data in zip(row, columns, strict=True):
+                # The panels are named at the edges of their grid.
+                panel.set_label(f"N = {data['n_train'].iloc[0]:,}: {name}")
         keys = [key(color=colour, marker="o", ms=4, label=name) for name, colour in networks.items()]
         keys.append(key(color="k", ls="--", lw=1.2, label=r"ceiling $\log N$"))
         keys += [key(label="annealed"), key(ls=":", label="importance weighted")]
@@ -57,17 +63,27 @@ def saturation(results: Results) -> Figure:
     return finished(fig)
 
 
-def _draw(panel: Axes, rows: pd.DataFrame, column: str, colour: str, line: str = "-") -> None:
+def _draw(panel: Axes, rows: pd.DataFrame, column: str, colour: str, label: str, line: str = "-") -> None:
     measured = rows.dropna(subset=column)
     if measured.empty:
         return
     means = over_seeds(measured, (column,)).sort_values("beta")
-    panel.plot(means["beta"], means[column], "o", ls=line, ms=5, color=colour, mec="white", mew=0.7, zorder=3)
-    panel.plot(measured["beta"], measured[column], ".", ms=3, color=colour, alpha=0.6)
-    for _, row in means.iterrows():
-        # As an artist, so that the limits follow the points: an interval over two seeds can be higher than the panel.
-        ends = [row[f"{column}_low"], row[f"{column}_high"]]
-        panel.add_artist(Line2D([row["beta"]] * 2, ends, color=colour, lw=1.2))
+    style: dict[str, Any] = {
+        "ls": line,
+        "ms": 5,
+        "color": colour,
+        "mec": "white",
+        "mew": 0.7,
+        "zorder": 3,
+        "label": label,
+    }
+    (curve,) = panel.plot(means["beta"], means[column], "o", **style)
+    low, high = (means[f"{column}_{end}"].to_numpy() for end in ("low", "high"))
+    carry(curve, low=low, high=high)
+    seeds = panel.plot(measured["beta"], measured[column], ".", ms=3, color=colour, alpha=0.6, label=f"{label}, seeds")
+    carry(*seeds, seed=measured["seed"].to_numpy())
+    for beta, *ends in zip(means["beta"], low, high, strict=True):
+        interval(panel, [beta] * 2, ends, color=colour, lw=1.2)
 
 
 def information_ceiling(results: Results, *, betas: Sequence[float] | None = None) -> Figure:
@@ -107,13 +123,18 @@ def information_ceiling(results: Results, *, betas: Sequence[float] | None = Non
         for beta, colour in colours.items():
             one = here[here["beta"] == beta]
             means = over_seeds(one, ("mutual_information",), by=("components",)).sort_values("components")
-            panel.plot(means["components"], means["mutual_information"], "o-", ms=4, color=colour)
+            label = rf"$\beta$ = {beta:g}"
+            panel.plot(means["components"], means["mutual_information"], "o-", ms=4, color=colour, label=label)
             largest = one[one["components"] == most]
             ends = [largest[f"information_{side}_bound"].mean() for side in ("lower", "upper")]
             # Of a collapsed model the lower bound may be negative.
-            panel.plot([places[beta]] * 2, np.maximum(ends, 0.1), color=colour, lw=4, solid_capstyle="butt", alpha=0.8)
-            panel.plot([places[beta]] * 2, np.maximum(ends, 0.1), "_", ms=8, mew=1.5, color=colour)
-        panel.plot(sizes, np.log(sizes), "k--", lw=1.2)
+            at = [places[beta]] * 2, np.maximum(ends, 0.1)
+            (bar,) = panel.plot(*at, color=colour, lw=4, solid_capstyle="butt", alpha=0.8)
+            label += ", bounds on the population's"
+            (caps,) = panel.plot(*at, "_", ms=8, mew=1.5, color=colour, label=label)
+            # They stand where there is room for them, at no number of images.
+            carry(caps, bar, x=np.nan, y=ends)
+        panel.plot(sizes, np.log(sizes), "k--", lw=1.2, label=r"ceiling $\log m$")
         panel.axvline(1.35 * most, color="0.7", lw=0.8)
         panel.set(xscale="log", yscale="log")
         panel.set_xticks(ticks, names)

@@ -4,11 +4,10 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ratereg.plots.curves import LINES, MARKERS, WORDS
-from ratereg.plots.style import COLOURS, STYLE, finished, key
+from ratereg.plots.data import carry
+from ratereg.plots.style import LINES, MARKERS, NETWORKS, STYLE, WORDS, finished, interval, key
 from ratereg.studies import Results
 from ratereg.summary import DATA, data_label, groups, over_seeds
 
@@ -25,7 +24,7 @@ def distortion_by_width(results: Results) -> Figure:
     """
     rows = results.final[results.final["partition"].isin(WORDS)]
     betas = sorted(rows["beta"].unique(), reverse=True)
-    colours = dict(zip(sorted(rows["layers"].unique()), COLOURS, strict=False))
+    colours = {layers: NETWORKS[int(layers)] for layers in sorted(rows["layers"].unique())}
     table = groups(rows, DATA)
     with plt.style.context(STYLE):
         size = (6.4, 1.2 + 2.6 * len(table))
@@ -33,7 +32,7 @@ def distortion_by_width(results: Results) -> Figure:
         for panels, data in zip(axes, table, strict=True):
             for panel, beta in zip(panels, betas, strict=True):
                 for (layers, partition), curve in data[data["beta"] == beta].groupby(["layers", "partition"]):
-                    _draw_curve(panel, curve, str(partition), colours[layers])
+                    _draw_curve(panel, curve, f"{_layers(layers)}, {WORDS[partition]}", partition, colours[layers])
                 panel.set_title(f"{data_label(data, short=True)}\n" rf"$\beta$ = {beta:g}", fontsize=10)
                 panel.set_xscale("log")
                 panel.xaxis.set_major_locator(FixedLocator(sorted(rows["width"].unique())))
@@ -42,19 +41,21 @@ def distortion_by_width(results: Results) -> Figure:
             panels[0].set_ylabel("distortion (nats)")
         for panel in axes[-1]:
             panel.set_xlabel("units a layer")
-        keys = [
-            key(color=colour, label=f"{layers} hidden layer{'' if layers == 1 else 's'}")
-            for layers, colour in colours.items()
-        ]
+        keys = [key(color=colour, label=_layers(layers)) for layers, colour in colours.items()]
         keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in WORDS]
         fig.legend(handles=keys, loc="outside lower center", ncols=2)
     return finished(fig)
 
 
-def _draw_curve(panel: Axes, curve: pd.DataFrame, partition: str, colour: str) -> None:
+def _layers(count: int) -> str:
+    return f"{count} hidden layer{'' if count == 1 else 's'}"
+
+
+def _draw_curve(panel: Axes, curve: pd.DataFrame, name: str, partition: str, colour: str) -> None:
     means = over_seeds(curve, ("distortion",)).sort_values("width")
-    panel.plot(means["width"], means["distortion"], color=colour, ls=LINES[partition], marker=MARKERS[partition])
-    for _, row in means.iterrows():
-        # As artists, so that the limits follow the means: an interval over two seeds can be higher than the figure.
-        ends = [row["distortion_low"], row["distortion_high"]]
-        panel.add_artist(Line2D([row["width"]] * 2, ends, color=colour, lw=1))
+    style = {"color": colour, "ls": LINES[partition], "marker": MARKERS[partition], "label": name}
+    (line,) = panel.plot(means["width"], means["distortion"], **style)
+    low, high = (means[f"distortion_{end}"].to_numpy() for end in ("low", "high"))
+    carry(line, low=low, high=high)
+    for width, *ends in zip(means["width"], low, high, strict=True):
+        interval(panel, [width] * 2, ends, color=colour)
