@@ -74,6 +74,12 @@ def test_every_displayed_equation_has_a_name_and_is_referred_to(file: str) -> No
         assert f"{{eq}}`{name[1]}`" in EVERYTHING, f"nothing refers to {name[1]}"
 
 
+def test_chapters_are_numbered_so_that_a_number_of_an_equation_belongs_to_one_chapter() -> None:
+    for part in TOC["parts"]:
+        has_chapters = any(chapter["file"] in CHAPTERS for chapter in part["chapters"])
+        assert bool(part.get("numbered")) == has_chapters, part["caption"]
+
+
 def test_no_two_equations_or_figures_have_one_name() -> None:
     names = re.findall(r"^\$\$ \((eq-[\w-]+)\)$|^\s+name: (fig-[\w-]+)$", EVERYTHING, re.MULTILINE)
     assert not [name for name, count in Counter(map("".join, names)).items() if count > 1]

@@ -16,17 +16,18 @@ WORDS_A_MINUTE = 200
 NOT_PROSE = re.compile(r"\A---\n.*?^---\n|^(`{3,})\{code-cell\}.*?^\1$", re.DOTALL | re.MULTILINE)
 
 
-def minutes_of(chapter: Path) -> int:
-    """Return the minutes that the text of a chapter takes, without its code, at least one."""
-    return max(1, round(len(NOT_PROSE.sub("", chapter.read_text()).split()) / WORDS_A_MINUTE))
+def minutes_of(page: Path) -> int:
+    """Return the minutes that the text of a page takes, without its code, at least one."""
+    return max(1, round(len(NOT_PROSE.sub("", page.read_text()).split()) / WORDS_A_MINUTE))
 
 
 def offer_minutes(app: Sphinx, config: Config) -> None:
-    """Let pages say how long each chapter is."""
-    chapters = (Path(app.srcdir) / "notebooks").glob("*.md")
+    """Let pages say how long each page is."""
+    source = Path(app.srcdir)
+    pages = sorted([*source.glob("*.md"), *source.glob("notebooks/*.md")])
     config.myst_substitutions |= {
         "words_a_minute": WORDS_A_MINUTE,
-        "minutes": {chapter.stem: minutes_of(chapter) for chapter in sorted(chapters)},
+        "minutes": {page.stem: minutes_of(page) for page in pages},
     }
 
 
