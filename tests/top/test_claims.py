@@ -80,6 +80,14 @@ def test_contrasts_are_described_in_words_for_each_outcome(make_results):
     assert claims.describe_contrasts(worse).count("**worsens** the test distortion: +0.9 nats") == 4
 
 
+def test_verdicts_are_counted_in_the_words_that_are_asked_for():
+    found = pd.DataFrame({"verdict": ["improves", "undecided", "improves", "worsens"]})
+    assert claims.count_verdicts(found) == "**improves** in 2, **worsens** in 1 and **undecided** in 1 of 4"
+    assert claims.count_verdicts(found[:1], better="better") == "**better** in 1 of 1"
+    assert claims.count_verdicts(found[3:], worse="worse") == "**worse** in 1 of 1"
+    assert claims.count_verdicts(pd.DataFrame()) == "nothing to compare"
+
+
 def test_a_table_of_contrasts_has_a_column_for_each_beta_that_was_measured(make_results):
     results = make_results(lambda beta, **_: 80 + beta, betas=(1, 0.1, 0.01))
     table = claims.contrast_table(pd.concat([claims.contrast(results, low=low) for low in (0.1, 0.01, 0.001)]))

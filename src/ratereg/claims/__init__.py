@@ -4,7 +4,7 @@ Rates, distortions and information in nats.
 """
 
 from ratereg.claims.answers import describe_claim, summarize
-from ratereg.claims.contrasts import contrast, contrast_table, describe_contrasts
+from ratereg.claims.contrasts import contrast, contrast_table, count_verdicts, describe_contrasts
 from ratereg.claims.difficulty import (
     contrast_by_distance,
     contrast_data_sets,
@@ -69,6 +69,7 @@ __all__ = [
     "contrast_table",
     "contrast_training_sizes",
     "contrast_widths",
+    "count_verdicts",
     "describe_after",
     "describe_ceiling",
     "describe_claim",

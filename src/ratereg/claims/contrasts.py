@@ -12,7 +12,16 @@ import pandas as pd
 from ratereg.studies import Results
 from ratereg.summary import SETTING, data_label, groups, mean_interval, network_label
 
-__all__ = ["ENOUGH_SEEDS", "contrast", "contrast_table", "describe_contrasts", "in_numbers", "signed", "verdict"]
+__all__ = [
+    "ENOUGH_SEEDS",
+    "contrast",
+    "contrast_table",
+    "count_verdicts",
+    "describe_contrasts",
+    "in_numbers",
+    "signed",
+    "verdict",
+]
 
 ENOUGH_SEEDS = 3
 
@@ -89,6 +98,23 @@ def describe_contrasts(contrasts: pd.DataFrame) -> str:
         )
         items.append(f"- {where}: lowering β from {row['high']:g} to {row['low']:g} {phrase}")
     return "\n".join(items)
+
+
+def count_verdicts(contrasts: pd.DataFrame, *, better: str = "improves", worse: str = "worsens") -> str:
+    """Return Markdown that counts the verdicts of contrasts, such as "**improves** in 3 and **undecided** in 1 of 4".
+
+    Arguments:
+        contrasts: rows with a `verdict`, as of `contrast`.
+        better: the word for "improves", for example where two networks are compared.
+        worse: the word for "worsens".
+    """
+    words = {"improves": better, "worsens": worse, "undecided": "undecided", "not enough data": "not enough data"}
+    found = [] if contrasts.empty else list(contrasts["verdict"])
+    parts = [f"**{word}** in {found.count(name)}" for name, word in words.items() if name in found]
+    if not parts:
+        return "nothing to compare"
+    *most, last = parts
+    return f"{', '.join(most)} and {last} of {len(found)}" if most else f"{last} of {len(found)}"
 
 
 def contrast_table(contrasts: pd.DataFrame) -> pd.DataFrame:
