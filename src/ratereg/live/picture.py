@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ratereg.plots.style import COLOURS
+from ratereg.plots.style import PARTITIONS
 
 __all__ = ["curve_picture", "numbers_table"]
 
-_TRAIN, _TEST = COLOURS[:2]
+_TRAIN, _TEST = PARTITIONS.values()
 _LOW_RATE = 0.01
 """Nats; lower rates, of which a logarithmic axis has no end, are drawn at its edge."""
 

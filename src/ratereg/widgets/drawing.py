@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
-from ratereg.plots.style import COLOURS
+from ratereg.plots.style import COLOURS, MEASURES, PARTITIONS
 
 __all__ = [
     "INFORMATION",
@@ -35,9 +35,9 @@ __all__ = [
     "ticks",
 ]
 
-RATE, INFORMATION, MARGINAL_KL = COLOURS[:3]
-TRAIN, TEST = COLOURS[:2]
-SHADE = COLOURS[5]
+RATE, INFORMATION, MARGINAL_KL = MEASURES.values()
+TRAIN, TEST = PARTITIONS.values()
+SHADE = COLOURS[2]
 """Of areas: single posteriors, and the band between two bounds."""
 
 WIDTH = 480

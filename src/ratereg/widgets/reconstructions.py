@@ -6,7 +6,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
-from ratereg.plots.style import COLOURS
+from ratereg.plots.style import network_colours
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, network_label
 from ratereg.widgets.drawing import WIDTH, boxed_picture, picture, png, text
@@ -51,7 +51,7 @@ def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None
     rows = results.final[results.final["seed"] == (seeds[0] if seed is None else seed)]
     pictures, betas = _affordable(results, rows, images)
     labels = [network_label(network) for network in groups(rows, NETWORK)]
-    colours = dict(zip(labels, (COLOURS[place % len(COLOURS)] for place in range(len(labels))), strict=True))
+    colours = network_colours(rows)
     backdrops, frames = [], []
     for data in groups(rows, DATA):
         drawn, axes = curves(data, colours, 24)
