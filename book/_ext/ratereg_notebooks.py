@@ -11,6 +11,7 @@ from typing import Any
 
 import nbformat
 from docutils import nodes
+from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -93,19 +94,33 @@ def installing(requirement: str) -> Any:
     return nbformat.v4.new_code_cell(f'%pip install --quiet "{requirement}"', id="install")
 
 
+def executed(app: Sphinx, page: str) -> Any:
+    """Return the notebook of a page with its outputs, or None if the page is no notebook.
+
+    MyST-NB writes one for each page, but without the outputs that it takes from the cache.
+    """
+    path = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
+    if "kernelspec" not in app.env.metadata.get(page, {}) or not path.is_file():
+        return None
+    _, notebook = get_cache(app.config.nb_execution_cache_path).merge_match_into_notebook(
+        nbformat.read(path, as_version=4)
+    )
+    for key in ("source_map", "jupytext"):
+        notebook.metadata.pop(key, None)
+    notebook.nbformat_minor = 5
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+        if cell.cell_type == "markdown":
+            cell.source = plain(cell.source, app.env, page)
+    return notebook
+
+
 def offer_notebook(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Write a page's executed notebook beside its source, where the theme links to it, and one for Colab."""
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
-    if doctree is None or "kernelspec" not in app.env.metadata.get(page, {}) or not executed.is_file():
+    if doctree is None or (notebook := executed(app, page)) is None:
         return
-    notebook = nbformat.read(executed, as_version=4)
-    for key in ("source_map", "jupytext"):
-        notebook.metadata.pop(key, None)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = plain(cell.source, app.env, page)
     repository = Repository.from_environment()
     requirement = repository.requirement if repository else None
     notebook.cells.insert(0, note(app.env.titles[page].astext(), requirement))
