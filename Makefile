@@ -12,7 +12,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up book test lint rerun results bench clean
+.PHONY: help set-up book pdf links test lint rerun results bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-8s %s\n' "$$name" "$$what"; done
@@ -22,6 +22,13 @@ set-up: $(READY) $(SCRIPTS) ## make the environment (.venv) and fetch the site's
 book: set-up ## build the site into book/_build/html
 	$(BIN)/jupyter-book build book/ -W --keep-going
 	@echo "The site is built. Its first page: file://$(CURDIR)/book/_build/html/index.html"
+
+pdf: book ## print the book as one PDF, book/_build/pdf/ratereg.pdf (with Chromium; no LaTeX is needed)
+	$(BIN)/python book/_ext/ratereg_pdf.py
+
+links: set-up ## ask every address that the pages link to whether it is there (needs the network; the tests do not do it)
+	$(BIN)/jupyter-book build book/ --builder custom --custom-builder linkcheck --keep-going
+	@! grep -F '[broken]' book/_build/linkcheck/output.txt
 
 test: set-up lint ## check everything: style, types, units, notebooks, the site in a browser (ARGS="tests/data -x" for less)
 	$(BIN)/pytest $(ARGS)

@@ -74,6 +74,9 @@ def plain(text: str, env: BuildEnvironment, page: str) -> str:
         return roles[name]() if name in roles else f"`{words or target}`"
 
     text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^```\{(?!code-cell).*?^```$", "*(What stands here is on the book's site.)*", text, flags=re.M | re.S
+    )
     text = re.sub(r"\$\$ *\(([\w-]+)\)", lambda match: rf"\tag{{{equation_number(env, match[1])}}}" + "\n$$", text)
     text = re.sub(r"\{([\w:]+)\}`([^`]+)`", role, text)
     return re.sub(r"(?<!!)\[([^\]]+)\]\(([\w-]+)\)", lambda match: section(env, page, match[2], match[1]), text)

@@ -76,6 +76,8 @@ def description(doctree: nodes.document) -> str:
 def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """Say in a page's head what it is about, for search engines and for those to whom a link to it is sent."""
     text = description(doctree) if doctree else ""
+    if doctree and not text:
+        text = f"{app.env.titles[page].astext()} of the book “{app.config.html_title}”."
     of: Mapping[str, str] = {
         "og:title": re.sub(r"<[^>]*>", "", context.get("title", "")),
         "og:site_name": app.config.html_title,

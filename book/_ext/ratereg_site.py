@@ -12,8 +12,15 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-# Scripts, the pages' HTML, links to the repository, notebooks to download, and the reference.
-PARTS = ("ratereg_scripts", "ratereg_pages", "ratereg_repository", "ratereg_notebooks", "ratereg_reference")
+# Scripts, the pages' HTML, links to the repository, notebooks to download, the reference, and the pages' times.
+PARTS = (
+    "ratereg_scripts",
+    "ratereg_pages",
+    "ratereg_repository",
+    "ratereg_notebooks",
+    "ratereg_reference",
+    "ratereg_times",
+)
 
 # What the pages' numbers and pictures come from besides the cells, which the execution cache knows by itself.
 SOURCES = ("src/ratereg", "results", "requirements.txt")
