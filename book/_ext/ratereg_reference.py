@@ -8,29 +8,34 @@ from sphinx.application import Sphinx
 
 # A field `:ivar low, high:` is read as a type `low,` and a name `high`, unless no space divides them.
 _SHARED = re.compile(r"^:(ivar|param) (\w+(?:, \w+)+):")
-_JOINED = ",\u200b"
+_JOINT = "\u200b"
 
 
-def read_default_factories(*arguments: Any) -> tuple[str | None, str | None] | None:
-    """Write a dataclass's default factory as an ellipsis: Sphinx cannot read a signature with a `<factory>` in it."""
+def read_defaults(*arguments: Any) -> tuple[str | None, str | None] | None:
+    """Write a default that is a function by its name, and a dataclass's default factory as an ellipsis.
+
+    Sphinx cannot read a signature with `<function f>` or `<factory>` in it, and shows it raw.
+    """
     signature, result = arguments[-2:]
-    return (signature.replace("<factory>", "..."), result) if signature else None
+    if not signature:
+        return None
+    return re.sub(r"<function ([\w.]+)[^>]*>", r"\1", signature).replace("<factory>", "..."), result
 
 
 def join_names(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Keep names together that share a line of their docstring."""
-    lines[:] = [_SHARED.sub(lambda match: f":{match[1]} {match[2].replace(', ', _JOINED)}:", line) for line in lines]
+    lines[:] = [_SHARED.sub(lambda match: f":{match[1]} {match[2].replace(' ', _JOINT)}:", line) for line in lines]
 
 
 def part_names(app: Sphinx, doctree: nodes.document) -> None:
     """Put the spaces back between names that were kept together."""
-    for text in [text for text in doctree.findall(nodes.Text) if _JOINED in text]:
-        text.parent.replace(text, nodes.Text(text.replace(_JOINED, ", ")))
+    for text in [text for text in doctree.findall(nodes.Text) if _JOINT in text]:
+        text.parent.replace(text, nodes.Text(text.replace(_JOINT, " ")))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
-    app.connect("autodoc-process-signature", read_default_factories)
+    app.connect("autodoc-process-signature", read_defaults)
     # Napoleon makes the fields at 500.
     app.connect("autodoc-process-docstring", join_names, priority=600)
     app.connect("doctree-read", part_names)

@@ -91,9 +91,9 @@ LOGOS = {"Binder": "logo_binder.svg", "Colab": "logo_colab.png", "JupyterHub": "
 def link_to_repository(app: Sphinx, config: Config) -> None:
     """Offer source and edit links if the repository's address is known."""
     if repository := Repository.from_environment():
-        config.html_theme_options |= {"repository_url": repository.url, "repository_branch": BRANCH}
-        config.html_theme_options |= dict.fromkeys(
-            ("use_repository_button", "use_issues_button", "use_source_button", "use_edit_page_button"), True
+        buttons = ("use_repository_button", "use_issues_button", "use_source_button", "use_edit_page_button")
+        config.html_theme_options.update(
+            dict.fromkeys(buttons, True), repository_url=repository.url, repository_branch=BRANCH
         )
 
 

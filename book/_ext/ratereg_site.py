@@ -52,6 +52,12 @@ def use_cache_of_these_sources(app: Sphinx, config: Config) -> None:
     config.nb_execution_cache_path = str(current)
 
 
+def begin_anew_with_other_modules(app: Sphinx, config: Config) -> None:
+    """Let Sphinx read and write all pages again when the modules that have a hand in them have changed."""
+    made_by = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    config.ratereg_made_by = hashlib.sha256(made_by).hexdigest()
+
+
 def search_in_one_place(app: Sphinx, config: Config) -> None:
     """Leave the search field in the sidebar alone: the theme would add a bar with another one on top of every page."""
     config.html_theme_options["navbar_persistent"] = []
@@ -63,6 +69,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     os.environ["RATEREG_BUILDING_SITE"] = "1"
     for part in PARTS:
         app.setup_extension(part)
-    for handler in (use_cache_of_these_sources, search_in_one_place):
+    app.add_config_value("ratereg_made_by", "", "env")
+    for handler in (use_cache_of_these_sources, begin_anew_with_other_modules, search_in_one_place):
         app.connect("config-inited", handler)
     return {"parallel_read_safe": True, "parallel_write_safe": False}

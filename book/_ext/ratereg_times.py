@@ -12,7 +12,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 
-class PageTimesNode(nodes.General, nodes.Element):
+class PageTimesNode(nodes.General, nodes.Element):  # type: ignore[misc]
     """Where the table goes, once all pages have been executed."""
 
 

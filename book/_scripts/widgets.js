@@ -11,7 +11,7 @@ window.addEventListener("load", () => {
 // A slider's handle has a role and a position but no name: it is named by the label beside it and the value shown.
 function nameHandles() {
   for (const handle of document.querySelectorAll(".jupyter-widgets .noUi-handle:not([aria-labelledby])")) {
-    const parts = handle.closest(".jupyter-widgets").querySelectorAll(".widget-label, .widget-readout");
+    const parts = handle.closest(".widget-inline-hbox").querySelectorAll(".widget-label, .widget-readout");
     for (const part of parts) {
       part.id ||= `widget-part-${nameHandles.count++}`;
     }
