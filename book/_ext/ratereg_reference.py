@@ -11,15 +11,10 @@ _SHARED = re.compile(r"^:(ivar|param) (\w+(?:, \w+)+):")
 _JOINT = "\u200b"
 
 
-def read_defaults(*arguments: Any) -> tuple[str | None, str | None] | None:
-    """Write a default that is a function by its name, and a dataclass's default factory as an ellipsis.
-
-    Sphinx cannot read a signature with `<function f>` or `<factory>` in it, and shows it raw.
-    """
+def read_default_factories(*arguments: Any) -> tuple[str | None, str | None] | None:
+    """Write a dataclass's default factory as an ellipsis: Sphinx cannot read a signature with a `<factory>` in it."""
     signature, result = arguments[-2:]
-    if not signature:
-        return None
-    return re.sub(r"<function ([\w.]+)[^>]*>", r"\1", signature).replace("<factory>", "..."), result
+    return (signature.replace("<factory>", "..."), result) if signature else None
 
 
 def join_names(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -35,7 +30,7 @@ def part_names(app: Sphinx, doctree: nodes.document) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
-    app.connect("autodoc-process-signature", read_defaults)
+    app.connect("autodoc-process-signature", read_default_factories)
     # Napoleon makes the fields at 500.
     app.connect("autodoc-process-docstring", join_names, priority=600)
     app.connect("doctree-read", part_names)
