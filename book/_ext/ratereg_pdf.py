@@ -28,7 +28,7 @@ table.dataframe { font-size: 8pt; }
 /* What cannot be unfolded on paper: cells whose code is hidden, and links to places beside a heading. */
 .tag_hide-input details, .headerlink, .viewcode-link { display: none; }
 .cover { padding-top: 30vh; text-align: center; }
-.contents { break-before: page; columns: 1; }
+.contents { break-before: page; }
 .contents li { list-style: none; margin: 0.2rem 0; }
 """
 
@@ -38,7 +38,7 @@ def pages_of(toc: dict[str, Any]) -> list[tuple[str | None, str]]:
     pages: list[tuple[str | None, str]] = [(None, toc["root"])]
     for part in toc["parts"]:
         for number, chapter in enumerate(part["chapters"]):
-            pages.append((part["caption"] if number == 0 else None, chapter["file"]))
+            pages.append((part.get("caption") if number == 0 else None, chapter["file"]))
     return pages
 
 
@@ -122,7 +122,7 @@ def whole_book(html: Path, site: str, toc: dict[str, Any]) -> str:
 <body><div class="cover"><p style="font-size: 28pt">{book["title"]}</p><p>{book["author"]}, {book["copyright"]}</p>
 <p>Version {importlib.metadata.version("ratereg")}</p></div>
 <nav class="contents"><p style="font-size: 18pt">Contents</p><ul>{"".join(contents)}</ul></nav>
-<main>{"".join(article.replace("<article", '<article data-chapter="1"', 1) for article in articles)}</main>
+<main>{"".join(articles)}</main>
 {"".join(states)}</body></html>"""
 
 
