@@ -66,8 +66,8 @@ def source_of(app: Sphinx, page: str) -> str:
 def launch_addresses(repository: Repository, source: str, page: str) -> dict[str, str]:
     """Return the addresses at which a page opens as a notebook, by the name of the place."""
     addresses = {}
-    # The text notebooks open as notebooks, not as text, by jupytext's own factory.
-    opened = f"lab/tree/{quote(source)}?factory=Jupytext%20Notebook"
+    # JupyterLab shows the text notebook as a notebook where that is its setting, as postBuild makes it on Binder.
+    opened = f"lab/tree/{quote(source)}"
     binder = {
         "github.com": f"gh/{repository.owner}/{repository.name}",
         "gitlab.com": f"gl/{quote(f'{repository.owner}/{repository.name}', safe='')}",

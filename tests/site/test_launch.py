@@ -59,12 +59,12 @@ def test_each_button_opens_the_page_that_it_is_on(linked: Path, page: str) -> No
     assert set(found) == set(PLACES)
     binder, hub = (urlsplit(found[place]) for place in (PLACES[0], PLACES[2]))
     assert binder.path == "/v2/gh/someone/some-book/main"
-    assert parse_qs(binder.query)["urlpath"] == [f"lab/tree/{source(page)}?factory=Jupytext%20Notebook"]
+    assert parse_qs(binder.query)["urlpath"] == [f"lab/tree/{source(page)}"]
     assert hub.path == "/hub/user-redirect/git-pull"
     assert parse_qs(hub.query) == {
         "repo": [REPOSITORY],
         "branch": ["main"],
-        "urlpath": [f"lab/tree/some-book/{source(page)}?factory=Jupytext%20Notebook"],
+        "urlpath": [f"lab/tree/some-book/{source(page)}"],
     }
     assert (ROOT / source(page)).is_file()
     assert found[PLACES[1]] == f"https://colab.research.google.com/github/someone/some-book/blob/notebooks/{page}.ipynb"
