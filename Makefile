@@ -23,6 +23,13 @@ book: set-up ## build the site into book/_build/html
 	$(BIN)/jupyter-book build book/ -W --keep-going
 	@echo "The site is built. Its first page: file://$(CURDIR)/book/_build/html/index.html"
 
+pdf: book ## print the book as one PDF, book/_build/pdf/ratereg.pdf (with Chromium; no LaTeX is needed)
+	$(BIN)/python book/_ext/ratereg_pdf.py
+
+links: set-up ## ask every address that the pages link to whether it is there (needs the network; the tests do not do it)
+	$(BIN)/jupyter-book build book/ --builder custom --custom-builder linkcheck --keep-going
+	@! grep -F '[broken]' book/_build/linkcheck/output.txt
+
 test: set-up lint ## check everything: style, spelling, docstrings, types, units, notebooks, the site in a browser (ARGS="tests/data -x" for less)
 	$(BIN)/pytest $(ARGS)
 

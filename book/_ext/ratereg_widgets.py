@@ -1,7 +1,5 @@
-"""Widgets in the site: a still picture where no script runs, and names and words for those who do not see the page."""
+"""Widgets in the site: a still picture in their place where no script runs, and until they are drawn."""
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -9,7 +7,6 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-SCRIPT = Path(__file__).with_suffix(".js")
 
 
 class StillBesideWidget(SphinxPostTransform):
@@ -33,17 +30,7 @@ class StillBesideWidget(SphinxPostTransform):
                 forms[VIEW].insert(0, nodes.raw("", still, format="html"))
 
 
-def add_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """Let pages with widgets load the script beside this file."""
-    if doctree is not None and any(VIEW in raw.astext() for raw in doctree.findall(nodes.raw)):
-        target = Path(app.outdir) / "_static" / "scripts" / SCRIPT.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(SCRIPT, target)
-        app.add_js_file(f"scripts/{SCRIPT.name}", loading_method="defer")
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
     app.add_post_transform(StillBesideWidget)
-    app.connect("html-page-context", add_script)
     return {"parallel_read_safe": True, "parallel_write_safe": False}

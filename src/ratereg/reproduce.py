@@ -68,8 +68,8 @@ def reproduce(
         checkpoint_seconds: how often the state is kept; a run that was stopped goes on.
 
     Returns:
-        one row per partition and quantity, in nats: `committed`, `rerun`, the interval's ends `low` and `high` (NaN for
-        one seed), and `within`.
+        one row per partition and quantity, in nats, with `committed`, `rerun`, the interval's ends `low` and `high`
+        (NaN for one seed), and `within`.
 
     Raises:
         Stopped: the run was interrupted; its state is kept.

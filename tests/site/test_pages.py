@@ -6,54 +6,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import yaml
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser
 
 import ratereg
+from reader import DESKTOP, PAGES, PHONE, Reader
 
-ROOT = Path(__file__).parents[2]
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
-PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
-DESKTOP, PHONE = (1400, 900), (390, 844)
-# What the widgets' own scripts say of themselves on every page.
-EXPECTED_MESSAGES = ("strict mode: use allowUnionTypes",)
-
-
-class Reader:
-    """A browser window that asks nobody but the site, and notes what went wrong on the page that it shows."""
-
-    def __init__(self, browser: Browser, address: str) -> None:
-        self.address = address
-        self.path = ""
-        self.faults: list[str] = []
-        self.page: Page = browser.new_context().new_page()
-        self.page.set_default_timeout(180_000)
-        self.page.context.route("**/*", self._route)
-        self.page.on("console", lambda message: self._note(message.type, message.text))
-        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
-        self.page.on("response", lambda answer: answer.ok or self.faults.append(f"{answer.status}: {answer.url}"))
-
-    def open(self, path: str) -> Page:
-        """Show a page, unless it is shown already, and wait until its equations and pictures are there."""
-        if path != self.path:
-            self.faults.clear()
-            self.page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
-            self.page.goto(f"{self.address}{path}.html", wait_until="load")
-            self.page.evaluate("window.MathJax?.startup?.promise.then(() => null)")
-            self.page.evaluate("Promise.all([...document.images].map(image => image.decode().catch(() => null)))")
-            self.path = path
-        return self.page
-
-    def _route(self, route: Route) -> None:
-        if route.request.url.startswith((self.address, "data:", "blob:")):
-            route.continue_()
-        else:
-            self.faults.append(f"outside: {route.request.url}")
-            route.abort()
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning") and not text.startswith(EXPECTED_MESSAGES):
-            self.faults.append(f"{kind}: {text}")
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +61,9 @@ def test_warnings_and_progress_bars_do_not_appear(reader: Reader, path: str) -> 
 @each_page
 def test_a_page_is_no_wider_than_a_phone(reader: Reader, path: str) -> None:
     page = reader.open(path)
-    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    reader.size(PHONE)
     too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+    reader.size(DESKTOP)
     assert too_wide <= 0
 
 

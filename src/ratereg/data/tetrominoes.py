@@ -53,7 +53,7 @@ SIZE = 32
 
 _CELLS = (16, 8, 5, 16, 16)
 COUNT = math.prod(_CELLS)
-"""Images of the data set: one in each cell of a grid over the five continuous factors."""
+"""How many images the data set has, one in each cell of a grid over the five continuous factors."""
 
 # The original's generator rasters twice; half a pixel of each of its intermediate images remains as an offset.
 _IMAGE_OFFSET = 0.5 + 1 / 32

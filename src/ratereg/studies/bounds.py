@@ -11,7 +11,7 @@ from ratereg.studies.study import Study
 __all__ = ["BOUNDS", "decodings", "likelihood_bounds"]
 
 BOUNDS = ("importance_weighted_bound", "annealed_importance_sampling")
-"""The columns, in nats, higher being better: lower bounds in expectation."""
+"""The columns, lower bounds in expectation, in nats; higher is better."""
 
 _REPEATS, _CHAINS, _LEAPFROG = 2, 2, 3
 

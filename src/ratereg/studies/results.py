@@ -68,7 +68,7 @@ class Results:
 
     @property
     def source(self) -> str:
-        """Where the numbers come from, for captions: the result's directory, relative to the project if in it."""
+        """Where the numbers come from, for captions; the result's directory, relative to the project if in it."""
         if self.directory is None:
             return f"this run ({self.study.digest})"
         for root in (published_directory(), cache_directory()):

@@ -215,7 +215,7 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """The key of the study's result: 12 hexadecimal digits.
+        """The key of the study's result, 12 hexadecimal digits.
 
         The content of the user's own data counts, not only its path.
         """

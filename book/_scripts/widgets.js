@@ -1,3 +1,13 @@
+// What the widgets of the book need beyond the html-manager that draws them. Pages with widgets load it.
+
+// The widgets typeset their labels through MathJax 2's interface, which MathJax 3 lacks. They are drawn when the page
+// has loaded, MathJax included.
+window.addEventListener("load", () => {
+  if (window.MathJax && !MathJax.Hub) {
+    MathJax.Hub = {Queue: (call) => MathJax.startup.promise.then(() => MathJax.typesetPromise([call[2]]))};
+  }
+});
+
 // What the widgets' HTML manager leaves out for those who do not see the page: a slider's name, its value in words, and
 // word of what has changed in the picture.
 document.addEventListener("DOMContentLoaded", () => {
