@@ -75,8 +75,8 @@ def keops(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     from pykeops.torch import LazyTensor
 
     constant = (log_var + math.log(2 * math.pi)).sum(1) / 2
-    query, centre, scale = (LazyTensor(each) for each in (z.float()[:, None], mean[None], (-log_var / 2).exp()[None]))
-    square = ((query - centre) * scale).square().sum(-1)
+    query, center, scale = (LazyTensor(each) for each in (z.float()[:, None], mean[None], (-log_var / 2).exp()[None]))
+    square = ((query - center) * scale).square().sum(-1)
     return (square * -0.5 - LazyTensor(constant[None, :, None])).logsumexp(dim=1)[:, 0] - math.log(len(mean))
 
 

@@ -178,7 +178,7 @@ def parts_of_a_step(one: Contestant, trainer: Trainer) -> dict[str, float]:
 
     written_out = [name for name, value in vars(bernoulli).items() if isinstance(value, type(torch.autograd.Function))]
 
-    def labelled(label: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def labeled(label: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             with record_function(label):
                 return function(*args, **kwargs)
@@ -199,7 +199,7 @@ def parts_of_a_step(one: Contestant, trainer: Trainer) -> dict[str, float]:
     one.advance(min(one.steps, 8))
     with ExitStack() as stack:
         for label, (owner, name) in labels.items():
-            stack.enter_context(mock.patch.object(owner, name, labelled(label, getattr(owner, name))))
+            stack.enter_context(mock.patch.object(owner, name, labeled(label, getattr(owner, name))))
         recorded = stack.enter_context(profile(activities=[ProfilerActivity.CPU]))
         whole = seconds(partial(one.advance, one.steps), trainer.vae.device)
     spent: Counter[str] = Counter()

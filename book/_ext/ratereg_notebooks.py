@@ -38,7 +38,7 @@ def figure_number(env: BuildEnvironment, label: str) -> str:
 
 
 def section(env: BuildEnvironment, page: str, label: str, text: str | None) -> str:
-    """Return a link to the notebook of a labelled section, or the words alone where there is none."""
+    """Return a link to the notebook of a labeled section, or the words alone where there is none."""
     domain = env.get_domain("std")
     document, _, title = domain.labels.get(label, ("", "", ""))  # type: ignore[attr-defined]
     document = document or domain.anonlabels.get(label, ("", ""))[0]  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-# Scripts, the pages' HTML, links to the repository, notebooks to download, the reference, the pages' times, figures with
+# Scripts, the pages' HTML, links to the repository, notebooks to download, the reference, the pages' times, figures and
 # their data, stills of widgets, and how long reading takes.
 PARTS = (
     "ratereg_scripts",

@@ -17,7 +17,7 @@ from ratereg.studies.results import Results
 from ratereg.summary import data_label
 from ratereg.training import Streams, Trainer
 
-GREY = np.random.default_rng(0).integers(0, 256, (60, 6, 5), dtype=np.uint8)
+GRAY = np.random.default_rng(0).integers(0, 256, (60, 6, 5), dtype=np.uint8)
 
 
 def draws_of(value: int, count: int, seed: int = 0) -> Tensor:
@@ -41,22 +41,22 @@ def test_pixels_and_images_are_drawn_independently() -> None:
 
 @pytest.mark.parametrize("binarize", ["static", "dynamic"])
 def test_a_subset_has_the_bits_of_the_whole_set(binarize: str) -> None:
-    whole, again = (data.load(GREY, binarize=binarize, seed=3) for _ in range(2))
+    whole, again = (data.load(GRAY, binarize=binarize, seed=3) for _ in range(2))
     assert torch.equal(whole.pixels, again.pixels)
-    subset = data.load(GREY, binarize=binarize, seed=3, n_train=7, n_test=4)
-    plain = data.load(GREY, seed=3, n_train=7, n_test=4)
-    bits = {tuple(grey.flatten().tolist()): bit for grey, bit in zip(data.load(GREY).pixels, whole.pixels, strict=True)}
-    for grey, bit in zip(plain.pixels, subset.pixels, strict=True):
-        assert torch.equal(bit, bits[tuple(grey.flatten().tolist())])
-    assert not torch.equal(data.load(GREY, binarize=binarize, seed=4).pixels, whole.pixels)
+    subset = data.load(GRAY, binarize=binarize, seed=3, n_train=7, n_test=4)
+    plain = data.load(GRAY, seed=3, n_train=7, n_test=4)
+    bits = {tuple(gray.flatten().tolist()): bit for gray, bit in zip(data.load(GRAY).pixels, whole.pixels, strict=True)}
+    for gray, bit in zip(plain.pixels, subset.pixels, strict=True):
+        assert torch.equal(bit, bits[tuple(gray.flatten().tolist())])
+    assert not torch.equal(data.load(GRAY, binarize=binarize, seed=4).pixels, whole.pixels)
 
 
 def test_both_kinds_are_measured_on_the_same_bits_and_named_apart() -> None:
-    plain, static, dynamic = (data.load(GREY, binarize=kind) for kind in (None, "static", "dynamic"))
+    plain, static, dynamic = (data.load(GRAY, binarize=kind) for kind in (None, "static", "dynamic"))
     assert torch.equal(static.pixels, dynamic.pixels)
     assert (plain.binarize, static.binarize, dynamic.binarize) == (None, "static", "dynamic")
-    assert (plain.grey, static.grey) == (None, None)
-    assert torch.equal(dynamic.grey, plain.pixels)
+    assert (plain.gray, static.gray) == (None, None)
+    assert torch.equal(dynamic.gray, plain.pixels)
     assert [one.name for one in (plain, static, dynamic)] == [
         "array",
         "array, static binarization",
@@ -68,7 +68,7 @@ def test_both_kinds_are_measured_on_the_same_bits_and_named_apart() -> None:
 
 
 def test_black_and_white_images_stay_as_they_are() -> None:
-    assert torch.equal(data.load(GREY > 99, binarize="static").pixels, data.load(GREY > 99).pixels)
+    assert torch.equal(data.load(GRAY > 99, binarize="static").pixels, data.load(GRAY > 99).pixels)
 
 
 def test_tetrominoes_are_binarized_too() -> None:
@@ -88,19 +88,19 @@ def test_other_kinds_are_refused(binarize: str) -> None:
 
 def trainer(betas: list[float], seeds: list[int]) -> Trainer:
     vae = VAE(MLP(1, 16, 2), (1, 6, 5), seeds)
-    grey = torch.from_numpy(GREY).flatten(1)
-    return Trainer(vae, grey, torch.arange(40), betas=betas, seeds=seeds, batch_size=8, binarize=True)
+    gray = torch.from_numpy(GRAY).flatten(1)
+    return Trainer(vae, gray, torch.arange(40), betas=betas, seeds=seeds, batch_size=8, binarize=True)
 
 
 def test_draws_change_with_the_step_and_the_seed_and_with_nothing_else() -> None:
     many, one = Streams([4, 9, 4], 50, 8, 3), Streams([9], 50, 8, 3)
-    grey = torch.rand(1, 8, 30, generator=torch.Generator().manual_seed(0))
+    gray = torch.rand(1, 8, 30, generator=torch.Generator().manual_seed(0))
     first = many.thresholds(5, 30)
     assert torch.equal(first[1], one.thresholds(5, 30)[0])
     assert not torch.equal(first[0], first[1])
     assert not torch.equal(first, many.thresholds(6, 30))
-    mean = torch.stack([one.thresholds(step, 30) < grey for step in range(2000)]).float().mean(0)
-    assert ((mean - grey).abs() <= 5 * (grey * (1 - grey) / 2000).sqrt() + 1e-6).all()
+    mean = torch.stack([one.thresholds(step, 30) < gray for step in range(2000)]).float().mean(0)
+    assert ((mean - gray).abs() <= 5 * (gray * (1 - gray) / 2000).sqrt() + 1e-6).all()
 
 
 def test_training_sees_binary_images_alike_for_members_of_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,15 +148,15 @@ def test_a_run_on_draws_resumes_exactly(tmp_path: Path) -> None:
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
-    np.save(tmp_path / "grey.npy", GREY)
-    kinds = [Data(tmp_path / "grey.npy", binarize=kind) for kind in (None, "static", "dynamic")]
+    np.save(tmp_path / "gray.npy", GRAY)
+    kinds = [Data(tmp_path / "gray.npy", binarize=kind) for kind in (None, "static", "dynamic")]
     return Study(kinds, MLP(1, 16, 2), betas=[1.0, 0.1], steps=30, batch_size=8, records=2, precision="float32")
 
 
-def test_a_study_keeps_grey_static_and_dynamic_images_apart(study: Study) -> None:
+def test_a_study_keeps_gray_static_and_dynamic_images_apart(study: Study) -> None:
     results = load_or_run(study, progress=False)
     table = results.final[results.final["partition"] == "test"]
-    names = ["grey", "grey, static binarization", "grey, dynamic binarization"]
+    names = ["gray", "gray, static binarization", "gray, dynamic binarization"]
     assert table["dataset"].drop_duplicates().tolist() == names
     assert np.isfinite(table[["rate", "distortion"]]).all(axis=None)
     # Equal initial weights, and different images from the first step on.
@@ -168,7 +168,7 @@ def test_a_study_keeps_grey_static_and_dynamic_images_apart(study: Study) -> Non
     assert again.study == study
     assert again.table["dataset"].drop_duplicates().tolist() == names
     labels = [data_label(table[table["dataset"] == name]) for name in names]
-    assert labels[1] == "grey, static binarization, 30 training images"
+    assert labels[1] == "gray, static binarization, 30 training images"
     assert len(set(labels)) == 3
 
 

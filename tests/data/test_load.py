@@ -202,7 +202,7 @@ def test_folders_of_images_come_in_natural_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(in_file_order(images), PIXELS)
 
 
-def test_grey_images_have_one_channel(tmp_path: Path) -> None:
+def test_gray_images_have_one_channel(tmp_path: Path) -> None:
     write_images(tmp_path, PIXELS[..., 0])
     np.testing.assert_array_equal(in_file_order(data.load(tmp_path)), PIXELS[..., :1])
 
@@ -244,7 +244,7 @@ def test_folders_that_are_no_images_are_refused(tmp_path: Path) -> None:
     refused("sizes", r"z\.png is 4 x 4 RGB, .*image0\.png is 4 x 5 RGB; give images of one size")
     write_images(tmp_path / "kinds", PIXELS[:2])
     Image.fromarray(PIXELS[0, ..., 0]).save(tmp_path / "kinds" / "z.png")
-    refused("kinds", r"z\.png is 4 x 5 grey, .*image0\.png is 4 x 5 RGB")
+    refused("kinds", r"z\.png is 4 x 5 gray, .*image0\.png is 4 x 5 RGB")
     write_images(tmp_path / "text", PIXELS[:2])
     (tmp_path / "text" / "notes.txt").write_text("not an image")
     refused("text", r"notes\.txt cannot be read as an image .* remove it")
@@ -254,7 +254,7 @@ def test_folders_that_are_no_images_are_refused(tmp_path: Path) -> None:
     refused("cut", r"image1\.png cannot be read as an image")
     write_images(tmp_path / "deep", PIXELS[:2])
     Image.fromarray(PIXELS[0, ..., 0].astype(np.uint16)).save(tmp_path / "deep" / "image0.png")
-    refused("deep", r"image0\.png has the colour mode I;16; give 8-bit grey or RGB")
+    refused("deep", r"image0\.png has the color mode I;16; give 8-bit gray or RGB")
     write_images(tmp_path / "mixed", PIXELS[:2])
     (tmp_path / "mixed" / "class").mkdir()
     refused("mixed", r"both files \(image0\.png\) and folders \(class/\)")

@@ -36,7 +36,7 @@ def test_cv_trains_on_the_share_and_tests_on_the_rest(count: int, share: float, 
     assert len(train) + len(test) == count
 
 
-def test_checkerboard_has_neighbours_across_every_midpoint_on_the_other_side() -> None:
+def test_checkerboard_has_neighbors_across_every_midpoint_on_the_other_side() -> None:
     train, test = splits.checkerboard(FACTORS, RANGES)
     assert_is_split(train, test, COUNT)
     assert len(train) + len(test) == COUNT

@@ -21,7 +21,7 @@ from ratereg.data.tetrominoes import (
     unit_cube,
 )
 
-CENTRE = SIZE / 2 - 0.5 - 1 / 32
+CENTER = SIZE / 2 - 0.5 - 1 / 32
 """x and y of a shape that turns about the middle of the image."""
 
 in_range = st.tuples(*(st.floats(*RANGES[name], exclude_max=True) for name in FACTOR_NAMES[:5]))
@@ -135,7 +135,7 @@ def test_images_are_those_of_polygon_clipping_to_rounding() -> None:
 @settings(max_examples=50, deadline=None)
 def test_a_shape_inside_the_image_keeps_its_area(factors: tuple[float, ...], shape: int) -> None:
     angle, hue, scale, _, _ = factors
-    image = coverage(render(np.array([[angle, hue, scale, CENTRE, CENTRE, shape]]), dtype=torch.float64))
+    image = coverage(render(np.array([[angle, hue, scale, CENTER, CENTER, shape]]), dtype=torch.float64))
     assert image.sum().item() == pytest.approx(4 * scale**2, abs=1e-9)
     assert image.min() >= 0
     assert image.max() <= 1
@@ -145,7 +145,7 @@ def test_a_shape_inside_the_image_keeps_its_area(factors: tuple[float, ...], sha
 @settings(max_examples=50, deadline=None)
 def test_a_quarter_turn_of_the_shape_is_one_of_the_image(factors: tuple[float, ...], shape: int) -> None:
     angle, hue, scale, _, _ = factors
-    rows = np.array([[angle + turn, hue, scale, CENTRE, CENTRE, shape] for turn in (0, 90)])
+    rows = np.array([[angle + turn, hue, scale, CENTER, CENTER, shape] for turn in (0, 90)])
     images = render(rows, dtype=torch.float64)
     torch.testing.assert_close(images[1], images[0].rot90(1, (1, 2)), atol=1e-9, rtol=0)
 
@@ -165,8 +165,8 @@ def test_moving_the_shape_by_whole_pixels_moves_the_image(
 
 @given(hue=st.floats(0, 1))
 @settings(max_examples=50, deadline=None)
-def test_colours_are_those_of_hsv(hue: float) -> None:
-    image = render(np.array([[0, hue, 12, CENTRE, CENTRE, 6]]), dtype=torch.float64)
+def test_colors_are_those_of_hsv(hue: float) -> None:
+    image = render(np.array([[0, hue, 12, CENTER, CENTER, 6]]), dtype=torch.float64)
     np.testing.assert_allclose(image[0, :, 16, 16], colorsys.hsv_to_rgb(hue, 1, 1), atol=1e-12)
 
 

@@ -164,9 +164,9 @@ def test_a_better_model_has_a_higher_evidence_and_bound_and_a_lower_distortion(
     with torch.no_grad():
         # The second member expects the mean image, the first one its negative.
         good = (x.mean(0).clamp(0.05, 0.95)).logit() if isinstance(likelihood, Bernoulli) else x.mean(0)
-        for member, centre in ((0, -good), (1, good)):
+        for member, center in ((0, -good), (1, good)):
             vae.decoder.layers[-1].weight[member] = 0.02
-            vae.decoder.layers[-1].bias[member, 0] = centre
+            vae.decoder.layers[-1].bias[member, 0] = center
     bound = importance_weighted_bound(vae, x, 20, torch.Generator().manual_seed(0))
     evidence = evidence_by_quadrature(vae, x).per_image.mean(1)
     mean = vae.encode(x.unsqueeze(0))[0]

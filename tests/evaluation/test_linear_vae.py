@@ -50,7 +50,7 @@ def moments_of(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def perturbed(model: LinearVAE, size: float, seed: int) -> LinearVAE:
-    """Return a model in no special place: nothing of it is diagonal, centred or matched."""
+    """Return a model in no special place: nothing of it is diagonal, centered or matched."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {name: getattr(model, name) for name in PARAMETERS}
     noise = {name: torch.randn(t.shape, generator=generator, dtype=torch.float64) for name, t in tensors.items()}
@@ -72,7 +72,7 @@ def as_vae(model: LinearVAE, image_shape: tuple[int, int, int]) -> VAE:
 
 
 @pytest.mark.parametrize("latent_dim", [1, 3, 7])
-def test_the_optimum_has_no_gradient_and_no_better_neighbour(latent_dim: int) -> None:
+def test_the_optimum_has_no_gradient_and_no_better_neighbor(latent_dim: int) -> None:
     moments, betas = population(0), torch.tensor(BETAS, dtype=torch.float64)
     model = LinearVAE.optimum(*moments, BETAS, latent_dim, SCALE)
 

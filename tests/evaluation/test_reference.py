@@ -21,7 +21,7 @@ class Mixture:
     """A prior of two Gaussians, at -1 and 1."""
 
     def log_prob(self, z: Float[Tensor, "*lead latent"]) -> Float[Tensor, "*lead"]:
-        sides = [StandardGaussian().log_prob((z - centre) / 0.5) - z.shape[-1] * math.log(0.5) for centre in (-1, 1)]
+        sides = [StandardGaussian().log_prob((z - center) / 0.5) - z.shape[-1] * math.log(0.5) for center in (-1, 1)]
         return torch.stack(sides).logsumexp(0) - math.log(2)
 
 

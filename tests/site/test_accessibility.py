@@ -17,7 +17,7 @@ SETTLED = 500
 FAULTS = """async (options) => (await axe.run(document, {resultTypes: ["violations"], ...options})).violations
     .filter(fault => ["serious", "critical"].includes(fault.impact))
     .map(fault => [fault.id, fault.help, fault.nodes.map(node => node.html.slice(0, 200))])"""
-# In the dark the page is the same but for its colours.
+# In the dark the page is the same but for its colors.
 OPTIONS = {"light": {}, "dark": {"runOnly": ["color-contrast"]}}
 
 

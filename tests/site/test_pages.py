@@ -12,7 +12,6 @@ import ratereg
 from reader import DESKTOP, PAGES, PHONE, Reader
 
 
-
 @pytest.fixture(scope="module")
 def reader(browser: Browser, address: str) -> Iterator[Reader]:
     reader = Reader(browser, address)

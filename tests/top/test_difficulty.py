@@ -10,7 +10,7 @@ from ipywidgets.embed import dependency_state
 import ratereg
 from ratereg import MLP, Data, claims, plots, widgets
 from ratereg.data import splits, tetrominoes
-from ratereg.plots.difficulty import beta_colours
+from ratereg.plots.difficulty import beta_colors
 from synthetic import synthetic
 
 STUDY = ratereg.published("difficulty", "cpu")
@@ -117,11 +117,11 @@ def test_depths_that_do_not_differ_or_are_ambiguous_are_not_compared():
         claims.contrast_depths(synthetic(STUDY.replace(network=(MLP(layers=1), MLP(layers=1, width=64)))))
 
 
-def test_betas_have_colours_of_their_own_the_same_in_any_order():
-    colours = beta_colours([0.1, 1, 0.1])
-    assert list(colours) == [1, 0.1]
-    assert len(set(colours.values())) == 2
-    assert colours == beta_colours(np.array([1, 0.1]))
+def test_betas_have_colors_of_their_own_the_same_in_any_order():
+    colors = beta_colors([0.1, 1, 0.1])
+    assert list(colors) == [1, 0.1]
+    assert len(set(colors.values())) == 2
+    assert colors == beta_colors(np.array([1, 0.1]))
 
 
 def test_data_sets_are_drawn_from_near_to_far_with_the_steps_of_those_of_another_age():

@@ -12,7 +12,7 @@ from traitlets.config import Config
 
 from ratereg import plots
 from ratereg.plots.data import CARRIED, figure_data, panels, plain
-from ratereg.plots.style import COLOURS, FIGURE, interval
+from ratereg.plots.style import COLORS, FIGURE, interval
 from ratereg.plots.words import describe, smallest_letters
 
 
@@ -221,8 +221,8 @@ CONES = {
 }
 
 
-def linear(colour):
-    rgb = np.array(matplotlib.colors.to_rgb(colour))
+def linear(color):
+    rgb = np.array(matplotlib.colors.to_rgb(color))
     return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
 
 
@@ -238,33 +238,33 @@ PALETTES = {
     "networks": list(plots.NETWORKS.values()),
     "parts of the rate": list(plots.MEASURES.values()),
     "training and test": list(plots.PARTITIONS.values()),
-    "cycle": COLOURS[:4],
+    "cycle": COLORS[:4],
 }
 
 
 @pytest.mark.parametrize("eyes", CONES)
 @pytest.mark.parametrize("name", PALETTES)
 def test_colors_that_stand_side_by_side_are_told_apart_by_all_eyes(name, eyes):
-    seen = [lab(np.array(CONES[eyes]) @ linear(colour)) for colour in PALETTES[name]]
+    seen = [lab(np.array(CONES[eyes]) @ linear(color)) for color in PALETTES[name]]
     apart = [np.linalg.norm(one - other) for index, one in enumerate(seen) for other in seen[:index]]
     # A difference of 2 can be seen side by side; this is many times that, and markers or words help.
     assert min(apart) > 15
 
 
 def test_a_color_has_one_meaning_and_stands_out_from_white():
-    colours = [*plots.NETWORKS.values(), *plots.MEASURES.values(), *plots.PARTITIONS.values()]
-    assert len(set(colours)) == len(colours)
-    assert not set(colours) & set(COLOURS)
-    for colour in colours:
-        luminance = np.array([0.2126, 0.7152, 0.0722]) @ linear(colour)
-        assert 1.05 / (luminance + 0.05) >= 3, colour
+    colors = [*plots.NETWORKS.values(), *plots.MEASURES.values(), *plots.PARTITIONS.values()]
+    assert len(set(colors)) == len(colors)
+    assert not set(colors) & set(COLORS)
+    for color in colors:
+        luminance = np.array([0.2126, 0.7152, 0.0722]) @ linear(color)
+        assert 1.05 / (luminance + 0.05) >= 3, color
 
 
 def test_a_network_has_the_color_of_its_depth_in_every_figure(make_results):
     fig = plots.rate_distortion(make_results(layers=(3, 1)))
-    colours = {line.get_label(): line.get_color() for line in fig.axes[0].lines}
-    assert colours["1 hidden layer, test images"] == plots.NETWORKS[1]
-    assert colours["3 hidden layers, training images"] == plots.NETWORKS[3]
+    colors = {line.get_label(): line.get_color() for line in fig.axes[0].lines}
+    assert colors["1 hidden layer, test images"] == plots.NETWORKS[1]
+    assert colors["3 hidden layers, training images"] == plots.NETWORKS[3]
 
 
 @pytest.mark.parametrize("columns", [2, 3, 5, 7, 20])

@@ -86,7 +86,7 @@ def test_reconstructions_stand_beside_their_originals_from_large_to_small_beta(m
             assert np.array_equal(cell, images[row].transpose(1, 2, 0))
 
 
-def test_grey_images_are_drawn_grey(make_results):
+def test_gray_images_are_drawn_gray(make_results):
     canvas = plots.reconstructions(make_results(channels=1)).axes[0].images[0].get_array()
     assert np.array_equal(canvas[..., 0], canvas[..., 2])
 

@@ -37,7 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A file of 80 grey images of 8 x 8 pixels, 40 for training and 40 for testing, all of them different."""
+    """A file of 80 gray images of 8 x 8 pixels, 40 for training and 40 for testing, all of them different."""
     file = tmp_path / "mine.npy"
     np.save(file, np.random.default_rng(0).integers(0, 256, (80, 8, 8), dtype=np.uint8))
     return file
@@ -113,7 +113,7 @@ def test_a_plan_is_made_of_the_machine_itself_and_says_what_it_does(images: Path
     plan = report.plan_study(images, minutes=60, networks=[MLP(width=8)], betas=[1, 0.1], device="cpu")
     assert 0 < plan.seconds <= 3600
     words = str(plan)
-    for part in ("40 for training and 40 for testing, 8 x 8, grey", "beta = 1, 0.1, with 3 seeds: 6 networks"):
+    for part in ("40 for training and 40 for testing, 8 x 8, gray", "beta = 1, 0.1, with 3 seeds: 6 networks"):
         assert part in words
     assert f"training  {plan.study.steps:,} steps" in words
     # The machine is not measured anew, so that a run which was stopped goes on with the same study.
@@ -147,12 +147,12 @@ def test_images_of_several_sizes_and_kinds_become_alike(tmp_path: Path) -> None:
     assert report.resized(folder, 8) != copy
 
 
-def test_grey_images_stay_grey_and_what_is_cut_is_the_edge(tmp_path: Path) -> None:
+def test_gray_images_stay_gray_and_what_is_cut_is_the_edge(tmp_path: Path) -> None:
     pixels = np.zeros((10, 30), dtype=np.uint8)
     pixels[:, 10:20] = 200
-    (tmp_path / "grey").mkdir()
-    Image.fromarray(pixels).save(tmp_path / "grey" / "1.png")
-    (made,) = report.resized(tmp_path / "grey", 4).iterdir()
+    (tmp_path / "gray").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "gray" / "1.png")
+    (made,) = report.resized(tmp_path / "gray", 4).iterdir()
     assert (np.asarray(Image.open(made)) == 200).all()
 
 

@@ -199,7 +199,7 @@ def test_the_originals_are_in_the_backdrop_and_a_frame_has_the_reconstructions_o
             assert np.array_equal(picture[1:9, 10 * column + 1 : 10 * column + 9], images[column].transpose(1, 2, 0))
 
 
-def test_grey_images_make_grey_frames(make_results):
+def test_gray_images_make_gray_frames(make_results):
     assert reconstructed(frames_of(widgets.reconstruction_slider(make_results(channels=1)))[0][0][0]).mode == "L"
 
 

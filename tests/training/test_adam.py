@@ -132,7 +132,7 @@ def test_the_working_copy_is_the_weight_rounded_to_nearest() -> None:
 
 @pytest.mark.usefixtures("program")
 def test_ties_are_rounded_to_even_and_what_is_no_number_stays_so() -> None:
-    # With no step to make, the weights are only rounded: halfway between neighbours, beyond the largest, and specials.
+    # With no step to make, the weights are only rounded: halfway between neighbors, beyond the largest, and specials.
     values = [1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 3.4e38, math.inf, -math.inf, math.nan, 0.0, -0.0]
     weights = {"w": torch.tensor([values])}
     working = {"w": torch.zeros(1, len(values), dtype=torch.bfloat16)}

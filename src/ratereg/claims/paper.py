@@ -80,7 +80,7 @@ def u_shape(results: Results, partition: str = "test") -> pd.DataFrame:
     Columns: `best`, the beta; `large` and `small`, the differences in nats at the largest and smallest beta, paired
     over seeds, with `large_low` and `small_low`, the lower ends of 95% t intervals; `shape`: "U" (the best beta is
     interior and both intervals lie above zero), "not U" (an end is the best), "undecided", or "not enough data" (fewer
-    than three seeds or three betas). The best beta is chosen on the same data, which favours a U slightly.
+    than three seeds or three betas). The best beta is chosen on the same data, which favors a U slightly.
     """
     rows = []
     for setting in groups(results.final[results.final["partition"] == partition], SETTING):

@@ -84,7 +84,7 @@ def read_file(path: Path) -> Images:
 
 
 def read_folder(folder: Path) -> Images:
-    """Read a folder of images of one size, grey or RGB, in the natural order of their names (2 before 10).
+    """Read a folder of images of one size, gray or RGB, in the natural order of their names (2 before 10).
 
     Subfolders train/ and test/ are the folder's own split; other subfolders are classes, numbered in their order.
     Hidden files do not count.
@@ -166,13 +166,13 @@ def _read_image(path: Path) -> UInt8[np.ndarray, "height width channel"]:
             f"data.load: {path} cannot be read as an image ({error}); remove it or replace it by a whole one."
         ) from error
     if kind is None:
-        raise ValueError(f"data.load: {path} has the colour mode {image.mode}; give 8-bit grey or RGB images.")
+        raise ValueError(f"data.load: {path} has the color mode {image.mode}; give 8-bit gray or RGB images.")
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 def _described(image: UInt8[np.ndarray, "height width channel"]) -> str:
     height, width, channels = image.shape
-    return f"{width} x {height} {'grey' if channels == 1 else 'RGB'}"
+    return f"{width} x {height} {'gray' if channels == 1 else 'RGB'}"
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -49,7 +49,7 @@ class ImageSet:
         factor_names: of the columns of `factors`.
         labels: the class of each image, where there are classes.
         binarize: "static" or "dynamic" if `pixels` are binary draws, else None.
-        grey: with "dynamic", the images that the draws come from, for training to draw anew at each step; else None.
+        gray: with "dynamic", the images that the draws come from, for training to draw anew at each step; else None.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ImageSet:
     factor_names: tuple[str, ...] = ()
     labels: Int64[Tensor, " image"] | None = None
     binarize: str | None = None
-    grey: UInt8[Tensor, "image channel height width"] | None = None
+    gray: UInt8[Tensor, "image channel height width"] | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -80,7 +80,7 @@ def load(
         factor_names=images.factor_names,
         labels=None if images.labels is None else torch.from_numpy(images.labels[used]),
         binarize=binarize,
-        grey=pixels if binarize == "dynamic" else None,
+        gray=pixels if binarize == "dynamic" else None,
     )
 
 

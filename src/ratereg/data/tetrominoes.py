@@ -1,6 +1,6 @@
 """Tetrominoes: five continuous factors and a shape, turned into images by exact area coverage.
 
-A pixel's value is the area of the shape inside the pixel, times the colour. By Green's theorem that area is a sum over
+A pixel's value is the area of the shape inside the pixel, times the color. By Green's theorem that area is a sum over
 the edges of the shape's outline, so that all images and all seven shapes go through one vectorized program.
 """
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 FACTOR_NAMES = ("angle", "hue", "scale", "x", "y", "shape")
-"""Degrees; a turn of the colour wheel; pixels, the side of one square; pixels; pixels; row of `SHAPES`."""
+"""Degrees; a turn of the color wheel; pixels, the side of one square; pixels; pixels; row of `SHAPES`."""
 
 SHAPES = {
     "J": ".#/.#/##",
@@ -189,19 +189,19 @@ def _draw(
     images: Shaped[Tensor, "image 3 pixel"],
 ) -> None:
     """Draw into black images, each in the square window that its shape can reach."""
-    centre = rows[:, 3:5] + _IMAGE_OFFSET
-    corner = (centre - reach).floor().clamp(0, SIZE - window)
-    edges = _placed(rows, outlines) + (centre - corner)[:, None, None]
+    center = rows[:, 3:5] + _IMAGE_OFFSET
+    corner = (center - reach).floor().clamp(0, SIZE - window)
+    edges = _placed(rows, outlines) + (center - corner)[:, None, None]
     side = torch.arange(window, device=rows.device)
     pixels = (corner[:, 1] * SIZE + corner[:, 0]).long()[:, None] + (side[:, None] * SIZE + side).flatten()
     covered = _coverage(edges, window).flatten(1)
-    for channel, brightness in enumerate(_colour(rows[:, 1])):
+    for channel, brightness in enumerate(_color(rows[:, 1])):
         values = brightness[:, None] * covered
         values = (255 * values).round() if images.dtype == torch.uint8 else values
         images[:, channel].scatter_(1, pixels, values.to(images.dtype))
 
 
-def _colour(hue: Float[Tensor, " image"]) -> Float[Tensor, "3 image"]:
+def _color(hue: Float[Tensor, " image"]) -> Float[Tensor, "3 image"]:
     """HSV to RGB at full saturation and value."""
     phase = (torch.tensor([[5.0], [3.0], [1.0]], dtype=hue.dtype, device=hue.device) + 6 * hue) % 6
     return 1 - torch.minimum(phase, 4 - phase).clamp(0, 1)
@@ -210,7 +210,7 @@ def _colour(hue: Float[Tensor, " image"]) -> Float[Tensor, "3 image"]:
 def _placed(
     rows: Float[Tensor, "image 6"], outlines: Float[Tensor, "image edge 2 2"]
 ) -> Float[Tensor, "image edge 2 2"]:
-    """Turn and scale each outline; last axes: start and end, X and Y from the centre."""
+    """Turn and scale each outline; last axes: start and end, X and Y from the center."""
     u, v = (outlines - _SHAPE_OFFSET).unbind(-1)
     angle, scale = torch.deg2rad(rows[:, 0, None, None]), rows[:, 2, None, None]
     cos, sin = scale * angle.cos(), scale * angle.sin()
@@ -245,7 +245,7 @@ def _coverage(edges: Float[Tensor, "image edge 2 2"], window: int) -> Float[Tens
 
 @functools.cache
 def _outlines() -> Float64[Tensor, "shape edge 2 2"]:
-    """The directed edges of each shape's outline in unit squares, from the centre of its bounding box.
+    """The directed edges of each shape's outline in unit squares, from the center of its bounding box.
 
     The shape lies to the left of an edge where Y points down. Padded with edges of length zero.
     """

@@ -54,8 +54,8 @@ def aggregate_log_prob(
     compiled = z.device.type == "cpu" and kernel.available()
     log_sum = kernel.log_sum_of_densities if compiled else _log_sum_of_densities
     out = torch.empty(*lead, queries, dtype=torch.float64, device=z.device)
-    for values, points, centres, widths in zip(*_members(out[..., None], z, mean, log_var), strict=True):
-        values[:, 0] = log_sum(points, centres, widths, left_out) - math.log(components)
+    for values, points, centers, widths in zip(*_members(out[..., None], z, mean, log_var), strict=True):
+        values[:, 0] = log_sum(points, centers, widths, left_out) - math.log(components)
     return out
 
 
@@ -80,8 +80,8 @@ def component_log_prob(
     check_mixture(z, mean, log_var)
     out = torch.empty(*z.shape[:-1], mean.shape[-2], dtype=torch.float64, device=z.device)
     _, block = _block_size(z.device)
-    for table, points, centres, widths in zip(*_members(out, z, mean, log_var), strict=True):
-        for group, tables in _parts(points, centres, widths, block):
+    for table, points, centers, widths in zip(*_members(out, z, mean, log_var), strict=True):
+        for group, tables in _parts(points, centers, widths, block):
             for columns, part in zip(group.nonzero().squeeze(1).split(block), tables(slice(None)), strict=True):
                 table[:, columns] = part
     return out
@@ -121,8 +121,8 @@ def _parts(
     """Part the components into those wide enough for the fast form of the squared distance, and the narrow ones."""
     z, mean, log_var = z.double(), mean.double(), log_var.double()
     # Centring keeps the expanded square accurate for latents far from the origin.
-    centre = mean.mean(0)
-    z, mean = z - centre, mean - centre
+    center = mean.mean(0)
+    z, mean = z - center, mean - center
     reach = torch.cat([z, mean]).abs().amax()
     narrow = reach * (-log_var.amin(1) / 2).exp() > _LARGEST_EXPANDED
     parts = []

@@ -28,20 +28,20 @@ class FittedMarginal:
 
     Attributes:
         mean, log_var: of the widened posteriors.
-        centre, spread: mean and standard deviation of the broad Gaussian, of weight 0.01.
+        center, spread: mean and standard deviation of the broad Gaussian, of weight 0.01.
         width: how far the posteriors were widened, in standard deviations of the aggregate posterior.
     """
 
     mean: Float64[Tensor, "*lead component latent"]
     log_var: Float64[Tensor, "*lead component latent"]
-    centre: Float64[Tensor, "*lead latent"]
+    center: Float64[Tensor, "*lead latent"]
     spread: Float64[Tensor, "*lead latent"]
     width: Float64[Tensor, "*lead"]
 
     def log_prob(self, z: Float[Tensor, "*lead query latent"]) -> Float64[Tensor, "*lead query"]:
         """Return log m(z), in nats."""
         narrow = aggregate_log_prob(z, self.mean, self.log_var)
-        scaled = (z.double() - self.centre.unsqueeze(-2)) / self.spread.unsqueeze(-2)
+        scaled = (z.double() - self.center.unsqueeze(-2)) / self.spread.unsqueeze(-2)
         constant = self.spread.log().sum(-1, keepdim=True) + z.shape[-1] * math.log(2 * math.pi) / 2
         broad = -scaled.square().sum(-1) / 2 - constant
         return torch.logaddexp(narrow + math.log1p(-_SAFEGUARD), broad + math.log(_SAFEGUARD))

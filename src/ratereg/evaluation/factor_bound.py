@@ -33,17 +33,17 @@ class FactorRegression:
     def __init__(
         self,
         network: EnsembleMLP,
-        centre: Float[Tensor, "member 1 latent"],
+        center: Float[Tensor, "member 1 latent"],
         spread: Float[Tensor, "member 1 latent"],
         lead: tuple[int, ...],
     ) -> None:
-        self._network, self._centre, self._spread, self.lead = network, centre, spread, lead
+        self._network, self._center, self._spread, self.lead = network, center, spread, lead
 
     def log_prob(
         self, factors: Float[Tensor, "#member image factor"], z: Float[Tensor, "member image latent"]
     ) -> Float[Tensor, "member image"]:
         """Return log r(f|z), in nats."""
-        outputs = self._network(((z - self._centre) / self._spread).float())
+        outputs = self._network(((z - self._center) / self._spread).float())
         weight, position, width = outputs.unflatten(-1, (factors.shape[-1], _KERNELS, 3)).unbind(-1)
         log_weight, width = weight.log_softmax(-1), F.softplus(width) + _SMALLEST_WIDTH
         mean = 0.5 + position

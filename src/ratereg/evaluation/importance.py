@@ -126,12 +126,12 @@ def _log_weights(
     noise: Float[Tensor, "sample batch latent"],
 ) -> Float64[Tensor, "member sample batch"]:
     """Return log p(x, z) - log q(z|x) of one sample z for each noise."""
-    centre, log_var = mean.double().unsqueeze(1), log_var.double().unsqueeze(1)
+    center, log_var = mean.double().unsqueeze(1), log_var.double().unsqueeze(1)
     std = (log_var / 2).exp()
     # The decoder sees z in the model's type, so all densities are taken at z as rounded.
-    rounded = (centre + std * noise.to(mean.device)).to(mean.dtype)
+    rounded = (center + std * noise.to(mean.device)).to(mean.dtype)
     z = rounded.double()
-    log_q = -(((z - centre) / std).square() + log_var + math.log(2 * math.pi)).sum(-1) / 2
+    log_q = -(((z - center) / std).square() + log_var + math.log(2 * math.pi)).sum(-1) / 2
     parameters = model.decode(rounded.flatten(1, 2)).unflatten(1, rounded.shape[1:3])
     return model.prior.log_prob(z) - log_q - model.likelihood.distortion(parameters, x.unsqueeze(1)).double()
 

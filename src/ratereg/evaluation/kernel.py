@@ -50,7 +50,7 @@ def log_sum_of_densities(
     scale = (log_var / -2).exp_().mul_(math.sqrt(log2e / 2)).contiguous()
     constant = (log_var.sum(1) + log_var.shape[1] * math.log(2 * math.pi)) * (log2e / 2)
     # The kernel's float32 starts from a place amid the means, so that those far from the origin lose nothing.
-    centre = mean.mean(0)
+    center = mean.mean(0)
     skipped = None if left_out is None else left_out.contiguous()
     out = torch.empty(len(z), dtype=torch.float64)
     threads = torch.get_num_threads()
@@ -65,7 +65,7 @@ def log_sum_of_densities(
                 mean.data_ptr(),
                 scale.data_ptr(),
                 constant.data_ptr(),
-                centre.data_ptr(),
+                center.data_ptr(),
                 None if skipped is None else skipped[rows].data_ptr(),
                 out[rows].data_ptr(),
                 len(out[rows]),

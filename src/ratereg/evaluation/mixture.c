@@ -34,15 +34,15 @@ static const double FAR = 50;
 /* In bits; 4e-5 nats. A sum errs by less than twice this; what was measured is below 2e-6. */
 static const double TOLERANCE = 5.8e-5;
 
-/* The components as they were given, mean and scale as (components, latent); centre is a place amid the means. */
+/* The components as they were given, mean and scale as (components, latent); center is a place amid the means. */
 typedef struct {
-    const double *mean, *scale, *constant, *centre;
+    const double *mean, *scale, *constant, *center;
     int64_t components, latent;
     double log2_components;
 } mixture;
 
 /* BLOCK of them, past the last of which all is infinite, in panels: PANEL constants, less the least one, then for each
-   dimension the means, from the centre, and the scales. The wide panels, as given, are laid out once needed. */
+   dimension the means, from the center, and the scales. The wide panels, as given, are laid out once needed. */
 typedef struct {
     int64_t start;
     double least_constant, largest_scale, largest_norm;
@@ -68,7 +68,7 @@ static void pack(block *b, const mixture *m, int64_t start) {
         double norm = 0;
         *to = j < size ? (float)(m->constant[start + j] - b->least_constant) : INFINITY;
         for (int64_t k = 0, at = (start + j) * m->latent; k < m->latent; k++, at++) {
-            const double mean = j < size ? m->mean[at] - m->centre[k] : 0, scale = j < size ? m->scale[at] : 0;
+            const double mean = j < size ? m->mean[at] - m->center[k] : 0, scale = j < size ? m->scale[at] : 0;
             norm += mean * mean;
             if (scale > b->largest_scale) b->largest_scale = scale;
             *(to += PANEL) = (float)mean;
@@ -196,9 +196,9 @@ static void add_wide(sum *s, const double *row) {
 /* Write the log of the sum of the components' densities, in nats, for each query. left_out is NULL or, for each
    query, the row of a component that its sum goes without. Returns 0, or 1 where memory ran out. */
 int log_sum_of_densities(const double *z, const double *mean, const double *scale, const double *constant,
-                         const double *centre, const int64_t *left_out, double *out, int64_t queries,
+                         const double *center, const int64_t *left_out, double *out, int64_t queries,
                          int64_t components, int64_t latent) {
-    const mixture m = {mean, scale, constant, centre, components, latent, log2((double)components)};
+    const mixture m = {mean, scale, constant, center, components, latent, log2((double)components)};
     const int64_t places = (queries + GROUP - 1) / GROUP * GROUP, width = BLOCK * (2 * latent + 1);
     block b = {.panels = aligned_alloc(64, sizeof(float) * width),
                .wide_panels = aligned_alloc(64, sizeof(double) * width)};
@@ -211,11 +211,11 @@ int log_sum_of_densities(const double *z, const double *mean, const double *scal
     for (int64_t q = 0; !failed && q < queries; q++) {
         sums[q].least = INFINITY;
         for (int64_t k = 0; k < latent; k++) {
-            const double here = z[q * latent + k], centred = here - centre[k];
+            const double here = z[q * latent + k], centered = here - center[k];
             const int64_t to = (q / GROUP * latent + k) * GROUP + q % GROUP;
             wide[to] = here;
-            narrow[to] = (float)centred;
-            norms[q] += centred * centred;
+            narrow[to] = (float)centered;
+            norms[q] += centered * centered;
         }
         norms[q] = sqrt(norms[q]);
     }

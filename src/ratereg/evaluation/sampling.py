@@ -34,8 +34,8 @@ def two_stage_covariance(
     within = ((a - a_image.unsqueeze(-2)) * (b - b_image.unsqueeze(-2))).sum((-2, -1)) / ((draws - 1) * images)
     covariance = share * within / (draws * images)
     if images > 1 and images < population:
-        a_centred, b_centred = a_image - a_image.mean(-1, keepdim=True), b_image - b_image.mean(-1, keepdim=True)
-        between = (a_centred * b_centred).sum(-1) / (images - 1)
+        a_centerd, b_centerd = a_image - a_image.mean(-1, keepdim=True), b_image - b_image.mean(-1, keepdim=True)
+        between = (a_centerd * b_centerd).sum(-1) / (images - 1)
         covariance = covariance + (1 - share) * between / images
     return covariance
 

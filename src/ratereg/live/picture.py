@@ -40,14 +40,14 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
     test = everything[everything["partition"] == "test"]
     for _, way in test.groupby("beta", sort=False):
         parts.append(_line(way, across, along, "stroke='#999' stroke-width='1'"))
-    for partition, colour, dashes in (("train", _TRAIN, "6 4"), ("test", _TEST, "")):
+    for partition, color, dashes in (("train", _TRAIN, "6 4"), ("test", _TEST, "")):
         now = means[-1][means[-1]["partition"] == partition].dropna().sort_values("beta")
-        parts.append(_line(now, across, along, f"stroke='{colour}' stroke-width='2' stroke-dasharray='{dashes}'"))
+        parts.append(_line(now, across, along, f"stroke='{color}' stroke-width='2' stroke-dasharray='{dashes}'"))
         written = [(math.inf, math.inf)]
         for beta, rate, distortion in zip(now["beta"], now["rate"], now["distortion"], strict=True):
             x, y = across.at(max(rate, _LOW_RATE)), along.at(distortion)
-            parts.append(_mark(partition, x, y, colour))
-            # Neighbours would be written over each other.
+            parts.append(_mark(partition, x, y, color))
+            # Neighbors would be written over each other.
             if partition == "test" and all(abs(x - left) > 36 or abs(y - above) > 18 for left, above in written):
                 parts.append(_text(x, y - 10, f"{beta:g}"))
                 written.append((x, y))
@@ -129,9 +129,9 @@ def _grid(across: _Axis, along: _Axis) -> list[str]:
 
 def _legend(step: int, steps: int) -> list[str]:
     parts = []
-    for x, partition, colour, dashes in ((76, "train", _TRAIN, "6 4"), (168, "test", _TEST, "")):
-        parts.append(f"<path d='M{x} 20h30' stroke='{colour}' stroke-width='2' stroke-dasharray='{dashes}'/>")
-        parts += [_mark(partition, x + 15, 20, colour), _text(x + 38, 25, partition, "start")]
+    for x, partition, color, dashes in ((76, "train", _TRAIN, "6 4"), (168, "test", _TEST, "")):
+        parts.append(f"<path d='M{x} 20h30' stroke='{color}' stroke-width='2' stroke-dasharray='{dashes}'/>")
+        parts += [_mark(partition, x + 15, 20, color), _text(x + 38, 25, partition, "start")]
     parts.append(_text(262, 25, "numbers: β", "start"))
     return [*parts, _text(_LEFT + 10, _BOTTOM - 12, f"step {step:,} of {steps:,}", "start")]
 
@@ -145,10 +145,10 @@ def _line(points: pd.DataFrame, across: _Axis, along: _Axis, style: str) -> str:
     return f"<polyline points='{' '.join(places)}' fill='none' {style}/>" if len(places) > 1 else ""
 
 
-def _mark(partition: str, x: float, y: float, colour: str) -> str:
+def _mark(partition: str, x: float, y: float, color: str) -> str:
     if partition == "test":
-        return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='5' fill='{colour}' stroke='#fff'/>"
-    return f"<path d='M{x:.1f} {y - 6:.1f}l6 11h-12z' fill='{colour}' stroke='#fff'/>"
+        return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='5' fill='{color}' stroke='#fff'/>"
+    return f"<path d='M{x:.1f} {y - 6:.1f}l6 11h-12z' fill='{color}' stroke='#fff'/>"
 
 
 def _in_words(means: pd.DataFrame, step: int, steps: int) -> str:

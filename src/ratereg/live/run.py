@@ -130,7 +130,7 @@ class Run:
         pixels = images.pixels.flatten(1)
         trainer = Trainer(
             vae,
-            pixels if images.grey is None else images.grey.flatten(1),
+            pixels if images.gray is None else images.gray.flatten(1),
             images.train,
             betas=[member.beta for member in members],
             seeds=seeds,

@@ -7,7 +7,7 @@ from ratereg.plots.dynamics import training_parts, training_paths
 from ratereg.plots.ledger import forest
 from ratereg.plots.reconstructions import reconstructions
 from ratereg.plots.saturation import information_ceiling, saturation
-from ratereg.plots.style import LINES, MARKERS, MEASURES, NETWORKS, PARTITIONS, STYLE, beta_colours, use_style
+from ratereg.plots.style import LINES, MARKERS, MEASURES, NETWORKS, PARTITIONS, STYLE, beta_colors, use_style
 from ratereg.plots.width import distortion_by_width
 from ratereg.plots.words import describe
 
@@ -18,7 +18,7 @@ __all__ = [
     "NETWORKS",
     "PARTITIONS",
     "STYLE",
-    "beta_colours",
+    "beta_colors",
     "carry",
     "describe",
     "difficulty",

@@ -20,11 +20,11 @@ from ratereg.plots.style import (
     MEASURES,
     STYLE,
     WORDS,
-    beta_colours,
+    beta_colors,
     finished,
     interval,
     key,
-    network_colours,
+    network_colors,
 )
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, network_label, over_seeds
@@ -44,7 +44,7 @@ def rate_distortion(
     paper: pd.DataFrame | None = None,
     floor: float | None = None,
 ) -> Figure:
-    """Draw distortion against rate (log axis) along beta: one panel per data set and split, a colour for each depth.
+    """Draw distortion against rate (log axis) along beta: one panel per data set and split, a color for each depth.
 
     Larger markers are means over seeds with 95% t intervals in both directions, dots the seeds, stars beta = 1; the
     numbers along the first and the last network's test curves are the betas.
@@ -62,7 +62,7 @@ def rate_distortion(
         raise ValueError(f"rate_distortion: partitions is {partitions!r}; give some of 'train' and 'test'.")
     rows = results.final[results.final["partition"].isin(partitions)]
     panels = groups(rows, DATA)
-    colours = network_colours(rows)
+    colors = network_colors(rows)
     with plt.style.context(STYLE):
         size = (6.4, 1.2 + 3.3 * len(panels))
         # Distortions of different images, or of soft and of binary pixels, are not to be compared.
@@ -71,15 +71,15 @@ def rate_distortion(
         for panel, here in zip(axes.flat, panels, strict=True):
             networks = groups(here, NETWORK)
             for index, network in enumerate(networks):
-                colour = colours[network_label(network)]
+                color = colors[network_label(network)]
                 for partition, curve in network.groupby("partition"):
-                    means = _draw_curve(panel, curve, str(partition), colour)
+                    means = _draw_curve(panel, curve, str(partition), color)
                     # Those of networks between the first and the last would be written over others.
                     if partition == "test" and index in (0, len(networks) - 1):
-                        _write_betas(panel, means, colour, below=index > 0)
+                        _write_betas(panel, means, color, below=index > 0)
                 if paper is not None:
                     chosen = (paper["depth"] == network["layers"].iloc[0]) & paper["partition"].isin(partitions)
-                    _draw_paper(panel, paper[chosen], colour, network_label(network))
+                    _draw_paper(panel, paper[chosen], color, network_label(network))
             if floor is not None:
                 panel.axhline(floor, color="0.4", ls=":", lw=1.2, label="entropy floor")
             panel.set(title=data_label(here), ylabel="distortion (nats)")
@@ -88,7 +88,7 @@ def rate_distortion(
             panel.xaxis.set_major_formatter("{x:g}")
             panel.xaxis.set_minor_locator(NullLocator())
         axes.flat[-1].set_xlabel("rate (nats)")
-        keys = [key(color=colour, label=name) for name, colour in colours.items()]
+        keys = [key(color=color, label=name) for name, color in colors.items()]
         keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in partitions]
         if (rows["beta"] == 1).any():
             keys.append(key(marker="*", ms=11, ls="", label=r"$\beta$ = 1"))
@@ -100,39 +100,39 @@ def rate_distortion(
     return finished(fig)
 
 
-def _draw_curve(panel: Axes, curve: pd.DataFrame, partition: str, colour: str) -> pd.DataFrame:
+def _draw_curve(panel: Axes, curve: pd.DataFrame, partition: str, color: str) -> pd.DataFrame:
     means = over_seeds(curve, ("rate", "distortion")).sort_values("beta", ascending=False)
     name = f"{network_label(curve)}, {WORDS[partition]}"
-    seeds = panel.plot(curve["rate"], curve["distortion"], ".", ms=4, color=colour, alpha=0.6, label=f"{name}, seeds")
+    seeds = panel.plot(curve["rate"], curve["distortion"], ".", ms=4, color=color, alpha=0.6, label=f"{name}, seeds")
     carry(*seeds, beta=curve["beta"].to_numpy(), seed=curve["seed"].to_numpy())
-    (line,) = panel.plot(means["rate"], means["distortion"], ls=LINES[partition], color=colour, label=name)
+    (line,) = panel.plot(means["rate"], means["distortion"], ls=LINES[partition], color=color, label=name)
     markers = _draw_markers(
-        panel, means, means["beta"] == 1, MARKERS[partition], color=colour, mec="white", mew=0.7, zorder=4
+        panel, means, means["beta"] == 1, MARKERS[partition], color=color, mec="white", mew=0.7, zorder=4
     )
     ends = {"low": means["distortion_low"], "high": means["distortion_high"]}
     ends |= {name: means[name] for name in ("rate_low", "rate_high")}
     carry(line, *markers, beta=means["beta"].to_numpy(), **{name: end.to_numpy() for name, end in ends.items()})
     for _, row in means.iterrows():
-        interval(panel, [row["rate_low"], row["rate_high"]], [row["distortion"]] * 2, color=colour)
-        interval(panel, [row["rate"]] * 2, [row["distortion_low"], row["distortion_high"]], color=colour)
+        interval(panel, [row["rate_low"], row["rate_high"]], [row["distortion"]] * 2, color=color)
+        interval(panel, [row["rate"]] * 2, [row["distortion_low"], row["distortion_high"]], color=color)
     return means
 
 
-def _write_betas(panel: Axes, means: pd.DataFrame, colour: str, below: bool) -> None:
+def _write_betas(panel: Axes, means: pd.DataFrame, color: str, below: bool) -> None:
     place, across, along = ((-5, -5), "right", "top") if below else ((5, 5), "left", "bottom")
-    style: dict[str, Any] = {"textcoords": "offset points", "ha": across, "va": along, "fontsize": 9, "color": colour}
+    style: dict[str, Any] = {"textcoords": "offset points", "ha": across, "va": along, "fontsize": 9, "color": color}
     halo = [withStroke(linewidth=2.5, foreground="white")]
     previous = math.inf
     for _, row in means.iterrows():
-        # Neighbours within a factor of 2.5 would write over each other.
+        # Neighbors within a factor of 2.5 would write over each other.
         if row["beta"] == 1 or previous >= 2.5 * row["beta"]:
             previous = row["beta"]
             point = (row["rate"], row["distortion"])
             panel.annotate(f"{row['beta']:g}", point, place, path_effects=halo, zorder=5, **style)
 
 
-def _draw_paper(panel: Axes, points: pd.DataFrame, colour: str, network: str) -> None:
-    style: dict[str, Any] = {"color": colour, "alpha": 0.65}
+def _draw_paper(panel: Axes, points: pd.DataFrame, color: str, network: str) -> None:
+    style: dict[str, Any] = {"color": color, "alpha": 0.65}
     for partition, curve in points.groupby("partition"):
         name = f"the paper's, {network}, {WORDS[str(partition)]}"
         (line,) = panel.plot(curve["rate"], curve["distortion"], ls=LINES[str(partition)], lw=0.7, label=name, **style)
@@ -156,10 +156,10 @@ def information(results: Results, *, partition: str = "train") -> Figure:
 
     def draw(panel: Axes, rows: pd.DataFrame) -> None:
         means = over_seeds(rows, tuple(parts)).sort_values("beta")
-        for name, colour in MEASURES.items():
+        for name, color in MEASURES.items():
             low, high = (means[f"{name}_{end}"].to_numpy() for end in ("low", "high"))
-            (line,) = panel.plot(means["beta"], means[name], "o-", ms=4, color=colour, label=parts[name])
-            band = panel.fill_between(means["beta"], low, high, color=colour, lw=0)
+            (line,) = panel.plot(means["beta"], means[name], "o-", ms=4, color=color, label=parts[name])
+            band = panel.fill_between(means["beta"], low, high, color=color, lw=0)
             band.set_alpha(0.2)
             carry(line, band, low=low, high=high)
         panel.axhline(rows["log_n"].mean(), color="k", ls="--", lw=1.2, label=r"ceiling $\log N$")
@@ -176,15 +176,15 @@ def information(results: Results, *, partition: str = "train") -> Figure:
 def trajectory(results: Results, *, measure: str = "distortion", partition: str = "test") -> Figure:
     """Draw a column of the table against the training step, a line per beta: a panel per data set, split, network."""
     rows = results.table[results.table["partition"] == partition]
-    colours = beta_colours(rows["beta"].unique())
+    colors = beta_colors(rows["beta"].unique())
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
         for path in groups(over_seeds(here, (measure,), by=("step",)), ["beta"]):
             beta = path["beta"].iloc[0]
-            panel.plot(path["step"], path[measure], "o-", ms=3, color=colours[beta], label=rf"$\beta$ = {beta:g}")
+            panel.plot(path["step"], path[measure], "o-", ms=3, color=colors[beta], label=rf"$\beta$ = {beta:g}")
         panel.set_xscale("log")
 
-    keys = [key(color=colour, marker="o", ms=3, label=rf"$\beta$ = {beta:g}") for beta, colour in colours.items()]
+    keys = [key(color=color, marker="o", ms=3, label=rf"$\beta$ = {beta:g}") for beta, color in colors.items()]
     return small_panels(rows, draw, keys, xlabel="training step", ylabel=f"{measure.replace('_', ' ')} (nats)")
 
 

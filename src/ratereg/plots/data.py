@@ -61,7 +61,7 @@ def carry(artist: Line2D, *others: Artist, **columns: Any) -> None:
 
 
 def panels(fig: Figure) -> list[Panel]:
-    """Return the figure's visible panels but for colour bars, from the upper left on."""
+    """Return the figure's visible panels but for color bars, from the upper left on."""
     shown = [one for one in fig.axes if one.get_visible() and one.get_label() != "<colorbar>"]
     names = [plain(str(one.get_label())) or _title(one, shown) for one in shown]
     return [
@@ -111,14 +111,14 @@ def figure_data(fig: Figure) -> pd.DataFrame:
     """
     parts = []
     for panel in panels(fig):
-        names = _names_by_colour(panel.axes)
+        names = _names_by_color(panel.axes)
         for artist, name, kind, columns in _drawn(panel.axes):
             if artist.get_gid() == CARRIED:
                 continue
             extra: Mapping[str, Any] = artist.__dict__.get("_ratereg_columns", {})
             rows, step = _thinned(pd.DataFrame(columns | dict(extra)), kind)
             kind = kind if step == 1 else f"{kind}, every {step}th"
-            word = plain(name) or names.get(_colour(artist), "")
+            word = plain(name) or names.get(_color(artist), "")
             about = {"panel": panel.name, "x_axis": panel.x_axis, "y_axis": panel.y_axis, "series": word, "kind": kind}
             parts.append(rows.assign(**about))
         for place in ("x", "y"):
@@ -174,7 +174,7 @@ def _drawn(panel: Axes) -> Iterator[tuple[Artist, str, str, dict[str, Any]]]:
 
 
 def _label(artist: Any) -> str:
-    """Return what the artist was labelled; a leading underscore keeps a word out of the legend, not out of the data."""
+    """Return what the artist was labeled; a leading underscore keeps a word out of the legend, not out of the data."""
     label = str(artist.get_label() or "")
     return "" if _UNNAMED.match(label) else label.lstrip("_")
 
@@ -248,25 +248,25 @@ def _name_places(panel: Axes, which: str, parts: list[pd.DataFrame], name: str) 
             rows[which] = words[nearest]
 
 
-def _names_by_colour(panel: Axes) -> dict[str, str]:
-    """Return the words of the figure's legends and labelled artists, by colour where a colour has one alone."""
+def _names_by_color(panel: Axes) -> dict[str, str]:
+    """Return the words of the figure's legends and labeled artists, by color where a color has one alone."""
     found: dict[str, set[str]] = {}
     figure = panel.get_figure(root=True)
     legends = [*(figure.legends if figure else ()), *([panel.get_legend()] if panel.get_legend() else [])]
     for legend in legends:
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
             if handle is not None:
-                found.setdefault(_colour(handle), set()).add(plain(text.get_text()))
+                found.setdefault(_color(handle), set()).add(plain(text.get_text()))
     for artist in panel.get_children():
         if isinstance(artist, Line2D) and _label(artist) and artist.get_transform() == panel.transData:
-            found.setdefault(_colour(artist), set()).add(plain(_label(artist)))
-    return {colour: words.pop() for colour, words in found.items() if colour and len(words) == 1}
+            found.setdefault(_color(artist), set()).add(plain(_label(artist)))
+    return {color: words.pop() for color, words in found.items() if color and len(words) == 1}
 
 
-def _colour(artist: Artist) -> str:
-    """Return the colour as hexadecimal digits, or nothing where there is not one."""
+def _color(artist: Artist) -> str:
+    """Return the color as hexadecimal digits, or nothing where there is not one."""
     try:
-        colour: Any = artist.get_color() if isinstance(artist, Line2D) else artist.get_facecolor()  # type: ignore[attr-defined]
-        return to_hex(tuple(np.reshape(colour, -1)[:3]) if np.ndim(colour) else colour)
+        color: Any = artist.get_color() if isinstance(artist, Line2D) else artist.get_facecolor()  # type: ignore[attr-defined]
+        return to_hex(tuple(np.reshape(color, -1)[:3]) if np.ndim(color) else color)
     except (AttributeError, ValueError):
         return ""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ratereg.plots.data import carry
-from ratereg.plots.style import MARKERS, STYLE, WORDS, beta_colours, finished, interval, key
+from ratereg.plots.style import MARKERS, STYLE, WORDS, beta_colors, finished, interval, key
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, mean_interval, network_label
 
@@ -20,7 +20,7 @@ __all__ = ["difficulty", "distance_distortion"]
 def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequence[Results] = ()) -> Figure:
     """Draw the distortion of training and test images, a line of the figure for each data set, near to far.
 
-    A panel per network, a colour per beta. Circles are test images, with 95% t intervals over seeds; triangles training
+    A panel per network, a color per beta. Circles are test images, with 95% t intervals over seeds; triangles training
     images; the line between them is the gap.
 
     Arguments:
@@ -31,7 +31,7 @@ def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequ
     Raises:
         ValueError: a data set has no distance.
     """
-    betas = beta_colours(results.final["beta"].unique())
+    betas = beta_colors(results.final["beta"].unique())
     lines = _lines(results, others, distances)
     names = [network_label(network) for network in groups(results.final, NETWORK)]
     with plt.style.context(STYLE):
@@ -40,21 +40,21 @@ def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequ
         for panel, name in zip(axes.flat, names, strict=True):
             for place, (_, rows) in enumerate(lines):
                 here = [network for network in groups(rows, NETWORK) if network_label(network) == name]
-                for index, (beta, colour) in enumerate(betas.items()):
+                for index, (beta, color) in enumerate(betas.items()):
                     for network in here:
                         # Side by side around the middle of the line.
                         at = place + 0.7 * ((index + 0.5) / len(betas) - 0.5)
-                        _draw_gap(panel, network[network["beta"] == beta], at, beta, colour)
+                        _draw_gap(panel, network[network["beta"] == beta], at, beta, color)
             panel.set_title(name)
             panel.set_xlabel("distortion (nats)")
             for edge in range(1, len(lines)):
                 panel.axhline(edge - 0.5, color="0.85", lw=0.8)
             panel.grid(visible=False, axis="y")
-            # Few enough that those of neighbouring panels stay apart.
+            # Few enough that those of neighboring panels stay apart.
             panel.xaxis.set_major_locator(MaxNLocator(5, prune="upper"))
         axes.flat[0].set_yticks(range(len(lines)), [label for label, _ in lines], fontsize=9)
         axes.flat[0].set_ylim(len(lines) - 0.5, -0.5)
-        keys = [key(color=colour, label=rf"$\beta$ = {beta:g}") for beta, colour in betas.items()]
+        keys = [key(color=color, label=rf"$\beta$ = {beta:g}") for beta, color in betas.items()]
         keys += [key(ls="", marker=MARKERS["test"], label=WORDS["test"])]
         keys += [key(ls="", marker=MARKERS["train"], mfc="white", label=WORDS["train"])]
         fig.legend(handles=keys, loc="outside lower center", ncols=4)
@@ -78,22 +78,22 @@ def _lines(
     return [(label, rows) for _, label, rows in sorted(found, key=lambda line: line[0])]
 
 
-def _draw_gap(panel: Axes, rows: pd.DataFrame, at: float, beta: float, colour: str) -> None:
+def _draw_gap(panel: Axes, rows: pd.DataFrame, at: float, beta: float, color: str) -> None:
     test, train = (mean_interval(rows.loc[rows["partition"] == name, "distortion"]) for name in ("test", "train"))
-    gap = panel.plot([train.mean, test.mean], [at, at], color=colour, lw=0.8, alpha=0.6)
+    gap = panel.plot([train.mean, test.mean], [at, at], color=color, lw=0.8, alpha=0.6)
     looks: dict[str, dict[str, Any]] = {
         "train": {"ms": 5, "mfc": "white"},
         "test": {"ms": 6, "mec": "white", "mew": 0.7, "zorder": 4},
     }
     for name, one in (("train", train), ("test", test)):
-        style = {"color": colour, "label": rf"$\beta$ = {beta:g}, {WORDS[name]}"} | looks[name]
+        style = {"color": color, "label": rf"$\beta$ = {beta:g}, {WORDS[name]}"} | looks[name]
         (point,) = panel.plot(one.mean, at, MARKERS[name], **style)
         carry(point, *gap, low=one.low, high=one.high)
     seeds = rows[rows["partition"] == "test"]
     label = rf"$\beta$ = {beta:g}, {WORDS['test']}, seeds"
-    dots = panel.plot(seeds["distortion"], [at] * len(seeds), ".", ms=3, color=colour, alpha=0.6, label=label)
+    dots = panel.plot(seeds["distortion"], [at] * len(seeds), ".", ms=3, color=color, alpha=0.6, label=label)
     carry(*dots, seed=seeds["seed"].to_numpy())
-    interval(panel, [test.low, test.high], [at, at], color=colour, lw=2.2)
+    interval(panel, [test.low, test.high], [at, at], color=color, lw=2.2)
 
 
 def distance_distortion(results: Results) -> Figure:
@@ -107,7 +107,7 @@ def distance_distortion(results: Results) -> Figure:
     if "distance" not in results.arrays:
         raise ValueError("distance_distortion: results has no distances; give those of a study with `distances`.")
     rows = results.final[results.final["partition"] == "test"]
-    colours = beta_colours(rows["beta"].unique())
+    colors = beta_colors(rows["beta"].unique())
     table = [groups(data, NETWORK) for data in groups(rows, DATA)]
     with plt.style.context(STYLE):
         # Each data set has an axis of its own: what is cheap for one may be beyond reach for another.
@@ -115,23 +115,23 @@ def distance_distortion(results: Results) -> Figure:
         fig, axes = plt.subplots(len(table), len(table[0]), figsize=size, sharex=True, sharey="row", squeeze=False)
         for panels, networks in zip(axes, table, strict=True):
             for panel, here in zip(panels, networks, strict=True):
-                _draw_classes(panel, results, here, colours)
+                _draw_classes(panel, results, here, colors)
                 panel.set_title(f"{network_label(here)}\n{data_label(here, short=True)}", fontsize=10)
             panels[0].set_ylabel("test distortion (nats)")
         for panel in axes[-1]:
             panel.set_xlabel("distance to the nearest\ntraining image")
-        keys = [key(color=colour, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, colour in colours.items()]
+        keys = [key(color=color, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, color in colors.items()]
         fig.legend(handles=keys, loc="outside lower center", ncols=min(6, len(keys)))
     return finished(fig)
 
 
-def _draw_classes(panel: Axes, results: Results, rows: pd.DataFrame, colours: Mapping[float, str]) -> None:
-    for beta, colour in colours.items():
+def _draw_classes(panel: Axes, results: Results, rows: pd.DataFrame, colors: Mapping[float, str]) -> None:
+    for beta, color in colors.items():
         members = rows.loc[rows["beta"] == beta, "member"].to_numpy(dtype=int)
         away = results.arrays["distance"][members].mean(axis=0)
         ranges = [mean_interval(one) for one in results.arrays["distance_distortion"][members].T]
         label = rf"$\beta$ = {beta:g}"
-        (line,) = panel.plot(away, [one.mean for one in ranges], "o-", ms=4, color=colour, label=label)
+        (line,) = panel.plot(away, [one.mean for one in ranges], "o-", ms=4, color=color, label=label)
         carry(line, low=[one.low for one in ranges], high=[one.high for one in ranges])
         for place, one in zip(away, ranges, strict=True):
-            interval(panel, [place, place], [one.low, one.high], color=colour, lw=1.2)
+            interval(panel, [place, place], [one.low, one.high], color=color, lw=1.2)

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from ratereg.plots.curves import small_panels
 from ratereg.plots.data import carry
-from ratereg.plots.style import LINES, MARKERS, STYLE, WORDS, beta_colours, finished, interval, key
+from ratereg.plots.style import LINES, MARKERS, STYLE, WORDS, beta_colors, finished, interval, key
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, network_label, over_seeds
 
@@ -23,17 +23,17 @@ _LAST: dict[str, Any] = {"ms": 7, "mec": "black", "mew": 1.2}
 def training_paths(results: Results) -> Figure:
     """Draw the path of training in the plane of rate and distortion (log axes): a panel per data set, split, network.
 
-    Means over seeds at the recorded steps, a colour per beta, for training and test images; the first point is hollow,
+    Means over seeds at the recorded steps, a color per beta, for training and test images; the first point is hollow,
     the last one large and edged in black.
     """
     rows = results.table[results.table["partition"].isin(MARKERS)]
-    colours = beta_colours(rows["beta"].unique())
+    colors = beta_colors(rows["beta"].unique())
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
         means = over_seeds(here, ("rate", "distortion"), by=("step",)).sort_values("step")
         for path in groups(means, ["beta", "partition"]):
             beta, partition = path["beta"].iloc[0], path["partition"].iloc[0]
-            style: dict[str, Any] = {"color": colours[beta], "marker": MARKERS[partition]}
+            style: dict[str, Any] = {"color": colors[beta], "marker": MARKERS[partition]}
             label = rf"$\beta$ = {beta:g}, {WORDS[partition]}"
             (line,) = panel.plot(
                 path["rate"], path["distortion"], ms=4, lw=1.2, ls=LINES[partition], label=label, **style
@@ -49,7 +49,7 @@ def training_paths(results: Results) -> Figure:
             axis.set_major_formatter("{x:g}")
             axis.set_minor_locator(NullLocator())
 
-    keys = [key(color=colour, label=rf"$\beta$ = {beta:g}") for beta, colour in colours.items()]
+    keys = [key(color=color, label=rf"$\beta$ = {beta:g}") for beta, color in colors.items()]
     keys += [key(ls=LINES[one], marker=MARKERS[one], ms=4, label=WORDS[one]) for one in MARKERS]
     keys += [key(marker="o", ls="", label="first recorded step", **_FIRST)]
     keys += [key(marker="o", ls="", label="last step", **_LAST)]
@@ -60,7 +60,7 @@ def training_parts(results: Results, *, partition: str = "train") -> Figure:
     """Draw three columns of panels against the training step, with a row per data set, split and network.
 
     They are the mutual information with its ceiling, the log of how many images were measured; the marginal KL; and
-    the gap, the distortion of test images less that of training images. Means over seeds, a colour per beta, with 95%
+    the gap, the distortion of test images less that of training images. Means over seeds, a color per beta, with 95%
     t intervals that do not stretch the axes.
 
     Arguments:
@@ -85,7 +85,7 @@ def training_parts(results: Results, *, partition: str = "train") -> Figure:
         ("marginal_kl", "marginal KL\n", parts),
         ("gap", "distortion,\ntest less training", gap),
     )
-    colours = beta_colours(parts["beta"].unique())
+    colors = beta_colors(parts["beta"].unique())
     settings = [(data, setting) for data in groups(parts, DATA) for setting in groups(data, NETWORK)]
     with plt.style.context(STYLE):
         shape = (len(settings), len(columns))
@@ -94,7 +94,7 @@ def training_parts(results: Results, *, partition: str = "train") -> Figure:
         for row, (data, setting) in zip(axes, settings, strict=True):
             for panel, (measure, title, rows) in zip(row, columns, strict=True):
                 means = over_seeds(rows[rows["member"].isin(setting["member"])], (measure,), by=("step",))
-                _draw_steps(panel, means.sort_values("step"), measure, colours)
+                _draw_steps(panel, means.sort_values("step"), measure, colors)
                 # The panels are named at the edges of their grid.
                 panel.set_label(f"{network_label(setting)}, {data_label(data, short=True)}: {title}")
             ceiling = setting.groupby("step")["log_n"].mean()
@@ -104,19 +104,19 @@ def training_parts(results: Results, *, partition: str = "train") -> Figure:
             panel.set_title(title)
         for panel in axes[-1]:
             panel.set_xlabel("training step")
-        keys = [key(color=colour, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, colour in colours.items()]
+        keys = [key(color=color, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, color in colors.items()]
         keys.append(key(color="k", ls="--", label=r"ceiling, $\log$ of the images measured"))
         fig.legend(handles=keys, loc="outside lower center", ncols=min(3, len(keys)))
     return finished(fig)
 
 
-def _draw_steps(panel: Axes, means: pd.DataFrame, measure: str, colours: dict[float, str]) -> None:
+def _draw_steps(panel: Axes, means: pd.DataFrame, measure: str, colors: dict[float, str]) -> None:
     for path in groups(means, ["beta"]):
-        colour = colours[path["beta"].iloc[0]]
+        color = colors[path["beta"].iloc[0]]
         label = rf"$\beta$ = {path['beta'].iloc[0]:g}"
-        (line,) = panel.plot(path["step"], path[measure], "o-", ms=3, color=colour, label=label)
+        (line,) = panel.plot(path["step"], path[measure], "o-", ms=3, color=color, label=label)
         low, high = (path[f"{measure}_{end}"].to_numpy() for end in ("low", "high"))
         carry(line, low=low, high=high)
         for step, *ends in zip(path["step"], low, high, strict=True):
-            interval(panel, [step, step], ends, color=colour)
+            interval(panel, [step, step], ends, color=color)
     panel.set_xscale("log")

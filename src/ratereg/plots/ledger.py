@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator
 from matplotlib.transforms import blended_transform_factory
 
 from ratereg.plots.data import carry
-from ratereg.plots.style import STYLE, finished, interval, key, network_colour
+from ratereg.plots.style import STYLE, finished, interval, key, network_color
 from ratereg.summary import SETTING, data_label, groups, network_label
 
 __all__ = ["forest"]
@@ -32,7 +32,7 @@ _ROW = 0.19
 def forest(contrasts: pd.DataFrame) -> Figure:
     """Draw differences with their 95% intervals: a row for each setting, a panel for each measure.
 
-    Settings with the same data stand together. Colour is the network's depth, the marker says what the interval does.
+    Settings with the same data stand together. Color is the network's depth, the marker says what the interval does.
     The axis is linear between -1 and 1, and logarithmic beyond.
 
     Arguments:
@@ -92,12 +92,12 @@ def _places(contrasts: pd.DataFrame) -> tuple[dict[int, int], dict[int, str], di
 
 
 def _draw(panel: Axes, row: pd.Series, height: int) -> None:
-    colour = network_colour(row)
-    style = {"color": colour, "ls": "", "label": row["verdict"]} | _STYLES[row["verdict"]]
+    color = network_color(row)
+    style = {"color": color, "ls": "", "label": row["verdict"]} | _STYLES[row["verdict"]]
     (point,) = panel.plot(row["difference"], height, ms=4, **style)
     ends = [row["difference_low"], row["difference_high"]]
     carry(point, low=ends[0], high=ends[1], data=data_label(row.to_frame().T, short=True))
-    interval(panel, ends, [height, height], color=colour, lw=1.2)
+    interval(panel, ends, [height, height], color=color, lw=1.2)
 
 
 def _scale(panel: Axes) -> None:

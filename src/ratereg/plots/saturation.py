@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from ratereg.plots.curves import small_panels
 from ratereg.plots.data import carry
-from ratereg.plots.style import STYLE, beta_colours, finished, interval, key, network_colours
+from ratereg.plots.style import STYLE, beta_colors, finished, interval, key, network_colors
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, groups, network_label, over_seeds
 
@@ -20,7 +20,7 @@ __all__ = ["information_ceiling", "saturation"]
 
 
 def saturation(results: Results) -> Figure:
-    """Draw along beta what saturates and what does not: a column per training size, a colour per network.
+    """Draw along beta what saturates and what does not: a column per training size, a color per network.
 
     From above: the training images' mutual information with its ceiling log N, their marginal KL, the test distortion,
     and the negatives of two lower bounds on the log-likelihood, or the pseudo-evidence, of test images. Means over
@@ -28,7 +28,7 @@ def saturation(results: Results) -> Figure:
     """
     final = results.final
     columns = groups(final, DATA)
-    networks = network_colours(final)
+    networks = network_colors(final)
     with plt.style.context(STYLE):
         fig, axes = plt.subplots(
             4, len(columns), figsize=(6.4, 8.6), sharex=True, sharey="row", squeeze=False, height_ratios=[1, 1, 1, 1]
@@ -36,15 +36,15 @@ def saturation(results: Results) -> Figure:
         for panels, data in zip(axes.T, columns, strict=True):
             panels[0].set_title(f"N = {data['n_train'].iloc[0]:,}")
             for network in groups(data, NETWORK):
-                colour = networks[network_label(network)]
+                color = networks[network_label(network)]
                 train, test = (network[network["partition"] == name] for name in ("train", "test"))
                 name = network_label(network)
-                _draw(panels[0], train, "mutual_information", colour, name)
-                _draw(panels[1], train, "marginal_kl", colour, name)
-                _draw(panels[2], test, "distortion", colour, name)
+                _draw(panels[0], train, "mutual_information", color, name)
+                _draw(panels[1], train, "marginal_kl", color, name)
+                _draw(panels[2], test, "distortion", color, name)
                 for bound, line in (("annealed_importance_sampling", "-"), ("importance_weighted_bound", ":")):
                     label = f"{name}, {bound.split('_')[0]}"
-                    _draw(panels[3], test.assign(**{bound: -test[bound]}), bound, colour, label, line)
+                    _draw(panels[3], test.assign(**{bound: -test[bound]}), bound, color, label, line)
             ceiling = data.loc[data["partition"] == "train", "log_n"].mean()
             panels[0].axhline(ceiling, color="k", ls="--", lw=1.2, label=r"ceiling $\log N$")
             panels[-1].set_xlabel(r"$\beta$")
@@ -56,14 +56,14 @@ def saturation(results: Results) -> Figure:
             for panel, data in zip(row, columns, strict=True):
                 # The panels are named at the edges of their grid.
                 panel.set_label(f"N = {data['n_train'].iloc[0]:,}: {name}")
-        keys = [key(color=colour, marker="o", ms=4, label=name) for name, colour in networks.items()]
+        keys = [key(color=color, marker="o", ms=4, label=name) for name, color in networks.items()]
         keys.append(key(color="k", ls="--", lw=1.2, label=r"ceiling $\log N$"))
         keys += [key(label="annealed"), key(ls=":", label="importance weighted")]
         fig.legend(handles=keys, loc="outside lower center", ncols=2)
     return finished(fig)
 
 
-def _draw(panel: Axes, rows: pd.DataFrame, column: str, colour: str, label: str, line: str = "-") -> None:
+def _draw(panel: Axes, rows: pd.DataFrame, column: str, color: str, label: str, line: str = "-") -> None:
     measured = rows.dropna(subset=column)
     if measured.empty:
         return
@@ -71,7 +71,7 @@ def _draw(panel: Axes, rows: pd.DataFrame, column: str, colour: str, label: str,
     style: dict[str, Any] = {
         "ls": line,
         "ms": 5,
-        "color": colour,
+        "color": color,
         "mec": "white",
         "mew": 0.7,
         "zorder": 3,
@@ -80,16 +80,16 @@ def _draw(panel: Axes, rows: pd.DataFrame, column: str, colour: str, label: str,
     (curve,) = panel.plot(means["beta"], means[column], "o", **style)
     low, high = (means[f"{column}_{end}"].to_numpy() for end in ("low", "high"))
     carry(curve, low=low, high=high)
-    seeds = panel.plot(measured["beta"], measured[column], ".", ms=3, color=colour, alpha=0.6, label=f"{label}, seeds")
+    seeds = panel.plot(measured["beta"], measured[column], ".", ms=3, color=color, alpha=0.6, label=f"{label}, seeds")
     carry(*seeds, seed=measured["seed"].to_numpy())
     for beta, *ends in zip(means["beta"], low, high, strict=True):
-        interval(panel, [beta] * 2, ends, color=colour, lw=1.2)
+        interval(panel, [beta] * 2, ends, color=color, lw=1.2)
 
 
 def information_ceiling(results: Results, *, betas: Sequence[float] | None = None) -> Figure:
     """Draw the information of fresh images against their number: a panel per training size and network.
 
-    A colour per beta, dashed the ceiling log m. Bars on the right reach from the lower to the upper bound on the
+    A color per beta, dashed the ceiling log m. Bars on the right reach from the lower to the upper bound on the
     population's information that have no ceiling. Means over seeds. Both axes are logarithmic, and the information's
     ends at 1 nat: what is less lies below the panel.
 
@@ -111,27 +111,27 @@ def information_ceiling(results: Results, *, betas: Sequence[float] | None = Non
     if not chosen or not set(chosen) <= set(known):
         raise ValueError(f"information_ceiling: betas is {betas!r}; give some of {', '.join(f'{b:g}' for b in known)}.")
     rows = rows[rows["beta"].isin(chosen)]
-    colours = beta_colours(chosen)
+    colors = beta_colors(chosen)
     most = rows["components"].max()
     sizes = np.sort(rows["components"].unique())
-    places = dict(zip(colours, most * 1.9 * 1.5 ** np.arange(len(colours)), strict=True))
+    places = dict(zip(colors, most * 1.9 * 1.5 ** np.arange(len(colors)), strict=True))
     decades = 10.0 ** np.arange(np.ceil(np.log10(sizes[0])), np.floor(np.log10(most)) + 1)
     ticks = [*decades, float(np.sqrt(places[chosen[0]] * places[chosen[-1]]))]
     names = [*(rf"$10^{{{k:g}}}$" for k in np.log10(decades)), "population"]
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
-        for beta, colour in colours.items():
+        for beta, color in colors.items():
             one = here[here["beta"] == beta]
             means = over_seeds(one, ("mutual_information",), by=("components",)).sort_values("components")
             label = rf"$\beta$ = {beta:g}"
-            panel.plot(means["components"], means["mutual_information"], "o-", ms=4, color=colour, label=label)
+            panel.plot(means["components"], means["mutual_information"], "o-", ms=4, color=color, label=label)
             largest = one[one["components"] == most]
             ends = [largest[f"information_{side}_bound"].mean() for side in ("lower", "upper")]
             # Of a collapsed model the lower bound may be negative.
             at = [places[beta]] * 2, np.maximum(ends, 0.1)
-            (bar,) = panel.plot(*at, color=colour, lw=4, solid_capstyle="butt", alpha=0.8)
+            (bar,) = panel.plot(*at, color=color, lw=4, solid_capstyle="butt", alpha=0.8)
             label += ", bounds on the population's"
-            (caps,) = panel.plot(*at, "_", ms=8, mew=1.5, color=colour, label=label)
+            (caps,) = panel.plot(*at, "_", ms=8, mew=1.5, color=color, label=label)
             # They stand where there is room for them, at no number of images.
             carry(caps, bar, x=np.nan, y=ends)
         panel.plot(sizes, np.log(sizes), "k--", lw=1.2, label=r"ceiling $\log m$")
@@ -144,6 +144,6 @@ def information_ceiling(results: Results, *, betas: Sequence[float] | None = Non
         panel.yaxis.set_minor_locator(NullLocator())
         panel.set_ylim(bottom=max(1.0, panel.get_ylim()[0]))
 
-    keys = [key(color=colour, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, colour in colours.items()]
+    keys = [key(color=color, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, color in colors.items()]
     keys += [key(color="k", ls="--", lw=1.2, label=r"ceiling $\log m$"), key(lw=4, label="bounds on the population's")]
     return small_panels(rows, draw, keys, xlabel="fresh images $m$", ylabel="mutual information (nats)")

@@ -1,10 +1,10 @@
-"""What all figures share: the style file, what each colour means, and how a figure ends.
+"""What all figures share: the style file, what each color means, and how a figure ends.
 
-Colour has one meaning at a time, the same in the whole book. It says which network (`NETWORKS`: blue is shallow,
-vermilion deep), or which part of the rate (`MEASURES`), or how large beta is (`beta_colours`, dark for large), or,
-where none of these is told apart, which images (`PARTITIONS`: ochre for training, black for test). Line and marker say
+Color has one meaning at a time, the same in the whole book. It says which network (`NETWORKS`: blue is shallow,
+vermilion deep), or which part of the rate (`MEASURES`), or how large beta is (`beta_colors`, dark for large), or,
+where none of these is told apart, which images (`PARTITIONS`: ocher for training, black for test). Line and marker say
 which images too, everywhere: solid with circles is test, dashed with triangles training (`LINES`, `MARKERS`). What else
-is compared takes the style file's cycle, which has none of these colours.
+is compared takes the style file's cycle, which has none of these colors.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from ratereg.plots.words import describe, smallest_letters
 from ratereg.summary import NETWORK, groups, network_label
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "FIGURE",
     "LINES",
     "MARKERS",
@@ -34,20 +34,20 @@ __all__ = [
     "PARTITIONS",
     "STYLE",
     "WORDS",
-    "beta_colours",
+    "beta_colors",
     "finished",
     "interval",
     "key",
-    "network_colour",
-    "network_colours",
+    "network_color",
+    "network_colors",
     "use_style",
 ]
 
 STYLE = str(Path(__file__).with_name("ratereg.mplstyle"))
 """The one style file of all figures."""
 
-COLOURS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
-"""Of the style file, in their order: for what has no colour of its own."""
+COLORS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
+"""Of the style file, in their order: for what has no color of its own."""
 
 NETWORKS: dict[int | str, str] = {1: "#0072B2", 2: "#CC79A7", 3: "#D55E00", "convolutional": "#6B6B6B"}
 """By the number of hidden layers, from blue to vermilion."""
@@ -56,7 +56,7 @@ MEASURES = {"rate": "#332288", "mutual_information": "#009E73", "marginal_kl": "
 """The rate and its two parts."""
 
 PARTITIONS = {"train": "#B87A00", "test": "#000000"}
-"""Training and test images, where colour tells them apart."""
+"""Training and test images, where color tells them apart."""
 
 WORDS = {"train": "training images", "test": "test images"}
 MARKERS = {"train": "^", "test": "o"}
@@ -66,23 +66,23 @@ FIGURE = "application/vnd.ratereg.figure+json"
 """The type of what a notebook keeps beside a figure's picture: {"description": ..., "letters": ...}."""
 
 
-def network_colour(row: pd.Series) -> str:
-    """Return the colour of a row's network, by its kind and depth; black for one that has none."""
+def network_color(row: pd.Series) -> str:
+    """Return the color of a row's network, by its kind and depth; black for one that has none."""
     return NETWORKS.get("convolutional" if row["network"] == "convolutional" else int(row["layers"]), "#000000")
 
 
-def network_colours(rows: pd.DataFrame) -> dict[str, str]:
-    """Return a colour for each network of the rows, by its label: that of its depth, and for a second one another."""
+def network_colors(rows: pd.DataFrame) -> dict[str, str]:
+    """Return a color for each network of the rows, by its label: that of its depth, and for a second one another."""
     found: dict[str, str] = {}
     for network in groups(rows, NETWORK):
-        own = network_colour(network.iloc[0])
-        free = [colour for colour in (own, *COLOURS) if colour not in found.values()]
-        found.setdefault(network_label(network), free[0] if free else COLOURS[-1])
+        own = network_color(network.iloc[0])
+        free = [color for color in (own, *COLORS) if color not in found.values()]
+        found.setdefault(network_label(network), free[0] if free else COLORS[-1])
     return found
 
 
-def beta_colours(betas: Sequence[float] | np.ndarray) -> dict[float, str]:
-    """Return a colour for each beta, from dark for the largest to light for the smallest."""
+def beta_colors(betas: Sequence[float] | np.ndarray) -> dict[float, str]:
+    """Return a color for each beta, from dark for the largest to light for the smallest."""
     ordered = sorted(set(betas), reverse=True)
     # As dark as lines on white must be.
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.75, len(ordered)))
@@ -114,7 +114,7 @@ def _bundle(fig: Figure) -> dict[str, Any]:
 
 
 def key(**style: Any) -> Line2D:
-    """Return an entry for a legend, grey unless it says otherwise."""
+    """Return an entry for a legend, gray unless it says otherwise."""
     return Line2D([], [], **({"color": "0.3"} | style))
 
 

@@ -17,14 +17,14 @@ __all__ = ["distortion_by_width"]
 def distortion_by_width(results: Results) -> Figure:
     """Draw training and test distortion against width (log axis): a row of panels per data set, a column per beta.
 
-    Colour is depth. Markers are means over seeds, bars their 95% t intervals, cut off where they leave the panel.
+    Color is depth. Markers are means over seeds, bars their 95% t intervals, cut off where they leave the panel.
 
     Arguments:
         results: of a study whose networks differ in depth and width alone.
     """
     rows = results.final[results.final["partition"].isin(WORDS)]
     betas = sorted(rows["beta"].unique(), reverse=True)
-    colours = {layers: NETWORKS[int(layers)] for layers in sorted(rows["layers"].unique())}
+    colors = {layers: NETWORKS[int(layers)] for layers in sorted(rows["layers"].unique())}
     table = groups(rows, DATA)
     with plt.style.context(STYLE):
         size = (6.4, 1.2 + 2.6 * len(table))
@@ -32,7 +32,7 @@ def distortion_by_width(results: Results) -> Figure:
         for panels, data in zip(axes, table, strict=True):
             for panel, beta in zip(panels, betas, strict=True):
                 for (layers, partition), curve in data[data["beta"] == beta].groupby(["layers", "partition"]):
-                    _draw_curve(panel, curve, f"{_layers(layers)}, {WORDS[partition]}", partition, colours[layers])
+                    _draw_curve(panel, curve, f"{_layers(layers)}, {WORDS[partition]}", partition, colors[layers])
                 panel.set_title(f"{data_label(data, short=True)}\n" rf"$\beta$ = {beta:g}", fontsize=10)
                 panel.set_xscale("log")
                 panel.xaxis.set_major_locator(FixedLocator(sorted(rows["width"].unique())))
@@ -41,7 +41,7 @@ def distortion_by_width(results: Results) -> Figure:
             panels[0].set_ylabel("distortion (nats)")
         for panel in axes[-1]:
             panel.set_xlabel("units a layer")
-        keys = [key(color=colour, label=_layers(layers)) for layers, colour in colours.items()]
+        keys = [key(color=color, label=_layers(layers)) for layers, color in colors.items()]
         keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in WORDS]
         fig.legend(handles=keys, loc="outside lower center", ncols=2)
     return finished(fig)
@@ -51,11 +51,11 @@ def _layers(count: int) -> str:
     return f"{count} hidden layer{'' if count == 1 else 's'}"
 
 
-def _draw_curve(panel: Axes, curve: pd.DataFrame, name: str, partition: str, colour: str) -> None:
+def _draw_curve(panel: Axes, curve: pd.DataFrame, name: str, partition: str, color: str) -> None:
     means = over_seeds(curve, ("distortion",)).sort_values("width")
-    style = {"color": colour, "ls": LINES[partition], "marker": MARKERS[partition], "label": name}
+    style = {"color": color, "ls": LINES[partition], "marker": MARKERS[partition], "label": name}
     (line,) = panel.plot(means["width"], means["distortion"], **style)
     low, high = (means[f"distortion_{end}"].to_numpy() for end in ("low", "high"))
     carry(line, low=low, high=high)
     for width, *ends in zip(means["width"], low, high, strict=True):
-        interval(panel, [width] * 2, ends, color=colour)
+        interval(panel, [width] * 2, ends, color=color)

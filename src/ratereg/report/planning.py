@@ -67,7 +67,7 @@ class Plan:
     def __str__(self) -> str:
         study = self.study
         channels, height, width = self.images.image_shape
-        kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
+        kind = {1: "gray", 3: "RGB"}.get(channels, f"{channels}-channel")
         betas = ", ".join(f"{beta:g}" for beta in study.axis_betas)
         bounds = f"bounds on the likelihood of {study.annealed_images or study.bound_images} images of each side"
         return "\n".join(

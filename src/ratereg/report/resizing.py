@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 __all__ = ["resized"]
 
 _GREY = {"1", "L", "LA", "I;16"}
-"""Colour modes without a colour."""
+"""Color modes without a color."""
 
 
 def resized(folder: str | Path, size: int) -> Path:
     """Return a copy of a folder of images, each cut to its central square and averaged to `size` x `size` pixels.
 
     Subfolders are kept, so that train/ and test/ or classes are what they were. Images are upright as their camera
-    notes, on white where they are transparent, and grey if all of them are, else RGB. The copy lies in the cache under
+    notes, on white where they are transparent, and gray if all of them are, else RGB. The copy lies in the cache under
     a fingerprint of the files' names, sizes and dates, and is made once.
 
     Raises:
@@ -40,14 +40,14 @@ def resized(folder: str | Path, size: int) -> Path:
     target = cache_directory() / "resized" / f"{_fingerprint(folder, paths)}-{size}" / folder.resolve().name
     if target.is_dir():
         return target
-    grey = all(_opened(path).mode in _GREY for path in paths)
+    gray = all(_opened(path).mode in _GREY for path in paths)
     with written_aside(target) as aside:
         for path in paths:
             place = aside / path.relative_to(folder)
             # The whole name with another ending, so that a.jpg and a.png stay two.
             place = place.with_name(f"{place.name}.png")
             place.parent.mkdir(parents=True, exist_ok=True)
-            _alike(path, size, "L" if grey else "RGB").save(place)
+            _alike(path, size, "L" if gray else "RGB").save(place)
     return target
 
 

@@ -70,7 +70,7 @@ def _data(results: Results, notes: Mapping[str, object]) -> list[Markup]:
         )
         told = {
             "Images": f"{data_label(rows, short=True)} for training, {int(row['n_test']):,} for testing",
-            "Size": f"{width} × {height} pixels, {'grey' if channels == 1 else f'{channels} channels'}",
+            "Size": f"{width} × {height} pixels, {'gray' if channels == 1 else f'{channels} channels'}",
             "Split": split,
         }
         parts.append(facts(told | dict(notes)))
@@ -87,7 +87,7 @@ def _curves(results: Results) -> list[Markup]:
         "the left. Large markers are means over seeds with 95% intervals, cut off where they are longer than the "
         'panel; dots are the seeds, stars β = 1. See <a href="#definitions">rate and distortion</a>.'
     )
-    seen = "Distortion against rate for training and test images, one colour for each network; numbers are below."
+    seen = "Distortion against rate for training and test images, one color for each network; numbers are below."
     parts = [drawn(plots.rate_distortion(results), "figure-curves", seen, caption)]
     final = results.final[results.final["partition"].isin(["train", "test"])]
     name, settings = namer(final), groups(final, SETTING)

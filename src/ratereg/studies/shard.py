@@ -122,7 +122,7 @@ class _Run:
         self.pixels = self.images.pixels.flatten(1).to(device)
         self.trainer = Trainer(
             self.vae,
-            self.pixels if self.images.grey is None else self.images.grey.flatten(1).to(device),
+            self.pixels if self.images.gray is None else self.images.gray.flatten(1).to(device),
             self.images.train,
             betas=[member.beta for member in shard.members],
             seeds=seeds,

@@ -60,8 +60,8 @@ def aggregate_log_prob_on(
         return [client.submit(_itself, part.clone(), pure=False) for part in values.split(rows)]
 
     parts = []
-    for points, centres, widths in zip(*(_by_mixture(values) for values in (z, mean, log_var)), strict=True):
-        components = list(zip(held(centres), held(widths), strict=True))
+    for points, centers, widths in zip(*(_by_mixture(values) for values in (z, mean, log_var)), strict=True):
+        components = list(zip(held(centers), held(widths), strict=True))
         for number, query in enumerate(held(points)):
             skipped = None if left_out is None else left_out[number * rows : (number + 1) * rows]
             parts.append(

@@ -1,4 +1,4 @@
-"""A wish to stop, from the keyboard or from a scheduler, that a run fulfils after it has saved its state."""
+"""A wish to stop, from the keyboard or from a scheduler, that a run fulfills after it has saved its state."""
 
 import signal
 import sys

@@ -1,7 +1,7 @@
 """Random streams keyed by a member's seed and the step, never by its position in the ensemble.
 
 Every draw is a function of (seed, purpose, step) alone, by a counter-based generator. So a member sees the same batches
-and the same noise whatever its neighbours are, members that share a seed are paired, and a run resumes at any step
+and the same noise whatever its neighbors are, members that share a seed are paired, and a run resumes at any step
 without stored generator states.
 """
 
@@ -61,7 +61,7 @@ class Streams:
         return torch.from_numpy(np.stack(draws))
 
     def thresholds(self, step: int, pixels: int) -> Float[Tensor, "stream batch pixels"]:
-        """Return uniform draws, for each distinct seed: a binarized pixel is 1 where its grey value is above."""
+        """Return uniform draws, for each distinct seed: a binarized pixel is 1 where its gray value is above."""
         shape = (self.batch_size, pixels)
         draws = [_generator(seed, _BINARIZATION, step).random(shape, np.float32) for seed in self.distinct]
         return torch.from_numpy(np.stack(draws))

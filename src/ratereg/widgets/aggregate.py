@@ -24,7 +24,7 @@ _SAMPLES = 20_000
 
 _LEVELS = 62
 _LOWEST, _HIGHEST = -14.0, -1.0
-"""Of log q(z), as in the chapter's figures: the ends of the colours."""
+"""Of log q(z), as in the chapter's figures: the ends of the colors."""
 
 _HOLE = _LEVELS
 _PALETTE = np.concatenate(
@@ -39,7 +39,7 @@ _MIDDLE = (_LEFT + _SIDE / 2, _TOP + _SIDE / 2)
 def aggregate_posterior_slider(results: Results, *, seed: int | None = None) -> ipywidgets.VBox:
     """Return a slider over beta that shows the landscape of log q(z), with the rate's parts and the share in holes.
 
-    A menu chooses what is seen: the neighbourhood of the prior, with its holes, or all encodings. Both work by
+    A menu chooses what is seen: the neighborhood of the prior, with its holes, or all encodings. Both work by
     keyboard, and without a kernel. A hole is where the prior has more than ten times the density of q(z).
 
     Arguments:

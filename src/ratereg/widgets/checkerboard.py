@@ -70,8 +70,8 @@ def _frame(name: str, pair: tuple[str, str], train: np.ndarray, test: np.ndarray
     parts.append(_points(here, f"stroke='{TRAIN}' stroke-width='70'"))
     parts.append(_points(shown, f"stroke='{TEST}' stroke-width='70'"))
     legend = ((TRAIN, f"training ({len(here)})"), (TEST, f"test ({len(shown)} of {len(there):,})"))
-    for place, (colour, label) in zip((12, 196), legend, strict=True):
-        parts.append(f"<circle cx='{place}' cy='43' r='5' fill='{colour}'/>")
+    for place, (color, label) in zip((12, 196), legend, strict=True):
+        parts.append(f"<circle cx='{place}' cy='43' r='5' fill='{color}'/>")
         parts.append(text(place + 10, 48, label))
     parts.append(text(12, 22, f"{name}: mean distance to training {distance:.2f}"))
     return picture(words, _HEIGHT, parts)
@@ -104,7 +104,7 @@ def _axes(pair: tuple[str, str]) -> list[str]:
 
 
 def _with_unit(name: str) -> str:
-    return {"angle": "angle (degrees)", "hue": "hue (turns of the colour wheel)"}.get(name, f"{name} (pixels)")
+    return {"angle": "angle (degrees)", "hue": "hue (turns of the color wheel)"}.get(name, f"{name} (pixels)")
 
 
 def _points(places: np.ndarray, style: str) -> str:

@@ -1,4 +1,4 @@
-"""What the widgets' pictures share: SVG on white cards, which read on light and dark pages alike, and its colours.
+"""What the widgets' pictures share: SVG on white cards, which read on light and dark pages alike, and its colors.
 
 A picture is measured in units of its view box, 480 wide. On a phone a unit is about 0.7 of a pixel, so that letters of
 16 units stay legible.
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
-from ratereg.plots.style import COLOURS, MEASURES, PARTITIONS
+from ratereg.plots.style import COLORS, MEASURES, PARTITIONS
 
 __all__ = [
     "INFORMATION",
@@ -37,7 +37,7 @@ __all__ = [
 
 RATE, INFORMATION, MARGINAL_KL = MEASURES.values()
 TRAIN, TEST = PARTITIONS.values()
-SHADE = COLOURS[2]
+SHADE = COLORS[2]
 """Of areas: single posteriors, and the band between two bounds."""
 
 WIDTH = 480
@@ -116,10 +116,10 @@ def parts_of_the_rate(
         ("KL", marginal_kl, end, MARGINAL_KL),
     )
     parts = []
-    for index, (name, value, start, colour) in enumerate(bars):
+    for index, (name, value, start, color) in enumerate(bars):
         at = y + 32 * index
         place = f"x='{_BARS + per_nat * start:.1f}' y='{at:g}' width='{per_nat * np.fmax(value, 0.0):.1f}' height='22'"
-        parts.append(f"<rect {place} fill='{colour}'/>")
+        parts.append(f"<rect {place} fill='{color}'/>")
         parts.append(text(12, at + 17, f"{name} = {value:.2f}".replace("-", "−")))
     across = _BARS + per_nat * ceiling
     parts.append(f"<path d='M{across:.1f} {y - 6:g}v98' stroke='#000' stroke-width='2' stroke-dasharray='5 4'/>")
@@ -144,7 +144,7 @@ def boxed_picture(data: str, x: float, y: float, width: float, height: float, *,
 def png(pixels: np.ndarray, palette: np.ndarray | None = None) -> str:
     """Return pixels, (height, width) or (height, width, 3) as uint8, as the address of a PNG that holds it all.
 
-    Those of two dimensions are grey, or places in a palette (colour, 3).
+    Those of two dimensions are gray, or places in a palette (color, 3).
     """
     image = Image.fromarray(pixels)
     if palette is not None:

@@ -14,7 +14,7 @@ _IMAGES = 5
 _DISTANCES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 _WIDTHS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.4)
 _FIRST = (0.6, 0.3)
-"""What is shown first: neighbours overlap a little, and both sliders have room on either side."""
+"""What is shown first: neighbors overlap a little, and both sliders have room on either side."""
 
 _HEIGHT = 422
 _MIDDLE, _REACH, _PER_UNIT = 240.0, 5.0, 46.0  # z from -5 to 5

@@ -6,7 +6,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
-from ratereg.plots.style import network_colours
+from ratereg.plots.style import network_colors
 from ratereg.studies import Results
 from ratereg.summary import DATA, NETWORK, data_label, groups, network_label
 from ratereg.widgets.drawing import WIDTH, boxed_picture, picture, png, text
@@ -51,10 +51,10 @@ def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None
     rows = results.final[results.final["seed"] == (seeds[0] if seed is None else seed)]
     pictures, betas = _affordable(results, rows, images)
     labels = [network_label(network) for network in groups(rows, NETWORK)]
-    colours = network_colours(rows)
+    colors = network_colors(rows)
     backdrops, frames = [], []
     for data in groups(rows, DATA):
-        drawn, axes = curves(data, colours, 24)
+        drawn, axes = curves(data, colors, 24)
         originals = results.arrays["test_originals"][results.arrays["member_dataset"][int(data["member"].iloc[0])]]
         place = _places(axes, _aspect(originals[: pictures.images]))
         drawn.append(text(12, place.originals - 8, "test images"))
@@ -63,7 +63,7 @@ def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None
         backdrops.append(picture(f"{data_label(data)}. {words}", place.height, drawn))
         frames.append(
             [
-                [_frame(curve[curve["beta"] == beta], pictures, axes, place, colours) for beta in betas]
+                [_frame(curve[curve["beta"] == beta], pictures, axes, place, colors) for beta in betas]
                 for curve in groups(data, NETWORK)
             ]
         )
@@ -94,7 +94,7 @@ def _affordable(results: Results, rows: pd.DataFrame, images: int) -> tuple[_Pic
             betas = every[np.unique(np.linspace(0, len(every) - 1, len(betas) - 1).round().astype(int))]
 
 
-def _frame(rows: pd.DataFrame, pictures: _Pictures, axes: Axes, place: _Rows, colours: dict[str, str]) -> str:
+def _frame(rows: pd.DataFrame, pictures: _Pictures, axes: Axes, place: _Rows, colors: dict[str, str]) -> str:
     """Return what one beta lays over the curves: its marks, its reconstructions, and its numbers in words."""
     test, train = (rows[rows["partition"] == name].iloc[0] for name in ("test", "train"))
     points = [(name, float(row["rate"]), float(row["distortion"])) for name, row in (("train", train), ("test", test))]
@@ -103,7 +103,7 @@ def _frame(rows: pd.DataFrame, pictures: _Pictures, axes: Axes, place: _Rows, co
         for words, row in (("test", test), ("training", train))
     ]
     beta, label = f"{test['beta']:g}", network_label(rows)
-    parts = marks(axes, points, colours[label])
+    parts = marks(axes, points, colors[label])
     parts.append(text(12, place.reconstructions - 8, f"their reconstructions at β = {beta}"))
     parts.append(_placed(pictures.by_member[int(test["member"])], place.reconstructions, place))
     parts += [text(12, place.height - 34 + 22 * index, words) for index, words in enumerate(numbers)]

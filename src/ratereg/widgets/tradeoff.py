@@ -50,9 +50,9 @@ def axes_of(rows: pd.DataFrame, top: float) -> Axes:
     return Axes(top, (low / 1.15, high * 1.15), (bottom - room, peak + room))
 
 
-def curves(rows: pd.DataFrame, colours: Mapping[str, str], y: float) -> tuple[list[str], Axes]:
+def curves(rows: pd.DataFrame, colors: Mapping[str, str], y: float) -> tuple[list[str], Axes]:
     """Draw legend, axes, and for each network a curve of test (solid) and of training images (dashed), from y down."""
-    entries = [(f"<path d='M0 0h24' stroke='{colour}' stroke-width='4'/>", label) for label, colour in colours.items()]
+    entries = [(f"<path d='M0 0h24' stroke='{color}' stroke-width='4'/>", label) for label, color in colors.items()]
     entries += [
         (f"<path d='M0 0h24' stroke='#000' stroke-width='2'{_DASHES[name]}/>{_mark(name, 12, 0, 5, '#000')}", words)
         for name, words in (("test", "test"), ("train", "training"))
@@ -69,15 +69,15 @@ def curves(rows: pd.DataFrame, colours: Mapping[str, str], y: float) -> tuple[li
     parts.append(text(_RIGHT, axes.floor + 42, "rate (nats)", "end"))
     parts.append(text(4, axes.floor + 42, data_label(rows)))
     for network in groups(rows, NETWORK):
-        colour = colours[network_label(network)]
+        color = colors[network_label(network)]
         for name in ("train", "test"):
             curve = network[network["partition"] == name].sort_values("beta")
-            style = f"stroke='{colour}' stroke-width='2'{_DASHES[name]}"
+            style = f"stroke='{color}' stroke-width='2'{_DASHES[name]}"
             parts += _dotted(axes.across(curve["rate"].to_numpy()), axes.along(curve["distortion"].to_numpy()), style)
     return parts, axes
 
 
-def marks(axes: Axes, points: Sequence[tuple[str, float, float]], colour: str) -> list[str]:
+def marks(axes: Axes, points: Sequence[tuple[str, float, float]], color: str) -> list[str]:
     """Mark (partition, rate, distortion) on its curve, with lines to both axes from that of test images."""
     parts = []
     for name, rate, distortion in points:
@@ -85,7 +85,7 @@ def marks(axes: Axes, points: Sequence[tuple[str, float, float]], colour: str) -
             x, y = float(axes.across(rate)), float(axes.along(distortion))
             if name == "test":
                 parts.append(f"<path d='M{_LEFT:g} {y:.1f}H{x:.1f}V{axes.floor:g}' fill='none' stroke='#777'/>")
-            parts.append(_mark(name, x, y, 8, colour))
+            parts.append(_mark(name, x, y, 8, color))
     return parts
 
 
@@ -96,9 +96,9 @@ def _dotted(x: np.ndarray, y: np.ndarray, style: str) -> list[str]:
     return [line(x, y, style), f"<path d='{dots}' {style.split(' ')[0]} stroke-width='7' stroke-linecap='round'/>"]
 
 
-def _mark(partition: str, x: float, y: float, size: float, colour: str) -> str:
+def _mark(partition: str, x: float, y: float, size: float, color: str) -> str:
     """Return a disc for test images and a triangle for training images, with a white rim."""
     if partition == "test":
-        return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{size:g}' fill='{colour}' stroke='#fff'/>"
+        return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{size:g}' fill='{color}' stroke='#fff'/>"
     corners = f"M{x:.1f} {y - 1.1 * size:.1f}l{size:g} {1.8 * size:g}h-{2 * size:g}z"
-    return f"<path d='{corners}' fill='{colour}' stroke='#fff'/>"
+    return f"<path d='{corners}' fill='{color}' stroke='#fff'/>"
