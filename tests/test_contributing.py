@@ -67,7 +67,7 @@ def with_data(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     tree = Tree(tmp_path_factory.mktemp("tree") / "ratereg")
     module, named = blocks("A data set", "python")
     (tree.root / "src/ratereg/data/disks.py").write_text(module)
-    imported, made = named.splitlines()
+    imported, made = filter(None, named.splitlines())
     sources = tree.root / "src/ratereg/data/sources.py"
     replace(sources, "from ratereg.data import splits, tetrominoes", imported)
     replace(sources, '_MADE = {"tetrominoes": tetrominoes.images}', made)

@@ -12,8 +12,13 @@ ROOT = Path(__file__).parents[1]
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted(GITHUB.glob("workflows/*.yml"))
 FORMS = sorted(set(GITHUB.glob("ISSUE_TEMPLATE/*.yml")) - {GITHUB / "ISSUE_TEMPLATE/config.yml"})
-# What a job may have beyond reading: the site is deployed, and the package index is told who asks.
-WRITES = {("pages", "deploy"): {"pages", "id-token"}, ("release", "publish"): {"id-token"}}
+# What a job may have beyond reading: the site is deployed, the branch of executed notebooks is written, and the package
+# index is told who asks.
+WRITES = {
+    ("pages", "deploy"): {"pages", "id-token"},
+    ("pages", "notebooks"): {"contents"},
+    ("release", "publish"): {"id-token"},
+}
 
 
 def read(file: Path) -> dict[str, Any]:
