@@ -37,10 +37,10 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("src", "results", "notebooks", "tests"):
-            ignored = shutil.ignore_patterns("__pycache__", "site")
-            shutil.copytree(ROOT / name, root / name, ignore=ignored)
-        for name in ("pyproject.toml", "_toc.yml"):
+        for name in ("src", "results", "notebooks", "book", "tests"):
+            ignored = shutil.ignore_patterns("__pycache__", "site", "_build")
+            shutil.copytree(ROOT / name, root / name, ignore=ignored, symlinks=True)
+        for name in ("pyproject.toml", "_toc.yml", "CITATION.cff"):
             shutil.copy2(ROOT / name, root / name)
         self.environment = os.environ | {"PYTHONPATH": str(root / "src"), "RATEREG_CACHE": str(root / "cache")}
 
@@ -122,9 +122,14 @@ def test_a_chapter_is_added_rerun_and_checked(with_study: Tree) -> None:
     with (root / "notebooks/reduced.yaml").open("a") as file:
         file.write(reduced)
     replace(root / "_toc.yml", "      - file: notebooks/tetrominoes\n", f"      - file: notebooks/tetrominoes\n{place}")
+    following, mapped = blocks("A chapter", "text")
+    before = root / "notebooks/tetrominoes.md"
+    before.write_text(re.sub(r"^\*\*Next\.\*\* .*\n", lambda _: following, before.read_text(), flags=re.MULTILINE))
+    with (root / "book/index.md").open("a") as file:
+        file.write(f"\n{mapped}")
     rerun, test, build = blocks("A chapter")[0].splitlines()
     assert "written: reruns/disks" in with_study.run(rerun)
-    assert "3 passed" in with_study.run(test)
+    assert "13 passed" in with_study.run(test)
     assert build == "make book"
 
 
