@@ -73,7 +73,7 @@ def test_nothing_is_asked_of_others_and_the_console_is_clean(reader: Reader, pat
 
 
 DOCUMENTED = ["data", "data.splits", "data.tetrominoes", "models", "training", "evaluation", "studies", "summary"]
-DOCUMENTED += ["storage", "plots", "widgets", "claims", "rerun"]
+DOCUMENTED += ["storage", "plots", "widgets", "live", "claims", "report", "rerun"]
 MODULES = {name: import_module(f"ratereg.{name}") for name in DOCUMENTED}
 
 

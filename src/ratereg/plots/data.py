@@ -18,13 +18,11 @@ from matplotlib.lines import AxLine, Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
-__all__ = ["CARRIED", "Panel", "carry", "figure_data", "panels", "plain"]
+__all__ = ["Panel", "carry", "figure_data", "leave_out", "panels", "plain"]
 
 _POINTS = 2500
 """A series or a map has at most so many points in the data; of more, evenly picked ones."""
 
-CARRIED = "carried"
-"""The mark of an artist whose numbers another artist carries, such as an interval: it is left out of the data."""
 _COLUMNS = ("panel", "x_axis", "y_axis", "series", "kind", "x", "y", "low", "high", "value")
 _OPTIONAL = ("low", "high", "value")
 _UNNAMED = re.compile(r"_(child|container)\d+$|_nolegend_$|$")
@@ -57,7 +55,13 @@ def carry(artist: Line2D, *others: Artist, **columns: Any) -> None:
     """
     artist.__dict__.setdefault("_ratereg_columns", {}).update(columns)
     for other in others:
-        other.set_gid(CARRIED)
+        leave_out(other)
+
+
+def leave_out(artist: Artist) -> None:
+    """Leave an artist out of the figure's data, as another one carries its numbers."""
+    # No gid: a picture would have many things of one name.
+    artist.__dict__["_ratereg_left_out"] = True
 
 
 def panels(fig: Figure) -> list[Panel]:
@@ -113,7 +117,7 @@ def figure_data(fig: Figure) -> pd.DataFrame:
     for panel in panels(fig):
         names = _names_by_color(panel.axes)
         for artist, name, kind, columns in _drawn(panel.axes):
-            if artist.get_gid() == CARRIED:
+            if artist.__dict__.get("_ratereg_left_out"):
                 continue
             extra: Mapping[str, Any] = artist.__dict__.get("_ratereg_columns", {})
             rows, step = _thinned(pd.DataFrame(columns | dict(extra)), kind)

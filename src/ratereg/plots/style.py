@@ -20,7 +20,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ratereg.plots.data import CARRIED, figure_data
+from ratereg.plots.data import figure_data, leave_out
 from ratereg.plots.words import describe, smallest_letters
 from ratereg.summary import NETWORK, groups, network_label
 
@@ -126,7 +126,7 @@ def interval(panel: Axes, x: Sequence[float], y: Sequence[float], **style: Any) 
     # As an artist: the limits follow lines that are plotted.
     line = Line2D(x, y, **({"lw": 1} | style))
     panel.add_artist(line)
-    line.set_gid(CARRIED)
+    leave_out(line)
     return line
 
 
