@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
 from traitlets.config import Config
@@ -277,3 +278,15 @@ def test_the_betas_that_the_book_compares_are_among_those_shown(make_results, co
     assert shown == sorted(shown, key=lambda word: -float(word.removeprefix("beta = ")))
     if columns > 3:
         assert {"beta = 5", "beta = 0.001"} <= set(shown)
+
+
+def test_what_is_given_as_tensors_is_read_as_numbers_and_an_empty_band_is_none():
+    fig, panel = plt.subplots()
+    panel.axhline(torch.tensor(2.0), label="level")
+    panel.axhspan(torch.tensor(1.0), torch.tensor(3.0), label="span")
+    panel.fill_between([1, 2], [np.nan, np.nan], [np.nan, np.nan], label="nothing")
+    data = figure_data(fig)
+    assert rows(data, series="level")["y"].tolist() == [2]
+    assert rows(data, series="span")[["low", "high"]].to_numpy().tolist() == [[1, 3]]
+    assert set(data["series"]) == {"level", "span"}
+    assert "level at 2" in describe(fig)

@@ -160,9 +160,10 @@ def _drawn(panel: Axes) -> Iterator[tuple[Artist, str, str, dict[str, Any]]]:
         elif isinstance(artist, Rectangle) and artist is not panel.patch:
             across, along = artist.get_transform().contains_branch_seperately(panel.transData)
             if along and not across:
-                low = artist.get_y()
-                yield artist, name, "band", {"x": [np.nan], "low": [low], "high": [low + artist.get_height()]}
-        elif isinstance(artist, FillBetweenPolyCollection):
+                low = float(artist.get_y())
+                yield artist, name, "band", {"x": [np.nan], "low": [low], "high": [low + float(artist.get_height())]}
+        # A band without numbers has no outline.
+        elif isinstance(artist, FillBetweenPolyCollection) and artist.get_paths():
             corners = pd.DataFrame(np.asarray(artist.get_paths()[0].vertices), columns=["x", "y"])
             ends = corners.groupby("x")["y"].agg(low="min", high="max").reset_index()
             yield artist, name, "band", {key: ends[key].to_numpy() for key in ("x", "low", "high")}
@@ -192,7 +193,10 @@ def _line_columns(line: Line2D) -> dict[str, Any]:
 
 
 def _level(line: Line2D, along: bool) -> dict[str, Any]:
-    return {"y": np.atleast_1d(line.get_ydata())} if along else {"x": np.atleast_1d(line.get_xdata())}
+    # As numbers: what was given may be a tensor.
+    return (
+        {"y": np.atleast_1d(line.get_ydata(orig=False))} if along else {"x": np.atleast_1d(line.get_xdata(orig=False))}
+    )
 
 
 def _error_columns(container: ErrorbarContainer, line: Line2D) -> dict[str, Any]:
