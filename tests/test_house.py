@@ -104,7 +104,7 @@ MAY_IMPORT = {
     "evaluation": {"data", "models", "evaluation"},
     "studies": set(FLOORS),
     # On top, and the one room there that trains.
-    "live": {*FLOORS, "plots", "live"},
+    "live": {*FLOORS, "plots", "widgets", "live"},
 }
 
 

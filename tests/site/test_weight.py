@@ -57,4 +57,5 @@ def test_a_page_reads_without_scripts(plain: Reader, site: Path, page: str) -> N
     pictures = shown.locator("article figure img")
     assert all(pictures.nth(number).is_visible() for number in range(pictures.count()))
     shown.set_viewport_size({"width": 1400, "height": 900})
-    assert shown.locator(".bd-docs-nav a").first.is_visible()
+    # The sidebar takes a moment to come in.
+    shown.locator(".bd-docs-nav a").first.wait_for(state="visible")

@@ -20,6 +20,7 @@ WIDGETS = {
     "aggregate_posterior": ["view", "weight β"],
     "saturation": ["encoder", "weight β", "images m"],
     "difficulty": ["factors", "split"],
+    "live": ["step"],
 }
 SHOWN = """place => [...place.querySelectorAll('svg[role=img]')]
     .filter(picture => picture.getBoundingClientRect().width).at(-1).getAttribute('aria-label')"""

@@ -12,6 +12,7 @@ from ratereg.live.interrupt import interrupts, replaced_by_its_cell
 from ratereg.live.picture import curve_picture, numbers_table
 from ratereg.live.run import Run
 from ratereg.studies import Results, Study
+from ratereg.widgets.frames import Framed, slider
 
 __all__ = ["Watch", "watch"]
 
@@ -153,7 +154,7 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
             raise
         return self._outcome()
 
-    def replay(self) -> ipywidgets.VBox:
+    def replay(self) -> Framed:
         """Return a slider over the steps that the last training was looked at, and the curve; it needs no kernel.
 
         Raises:
@@ -161,16 +162,8 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         """
         if not self._frames:
             raise RuntimeError("watch: there is nothing to replay yet; press Start, or call run().")
-        options = [(f"{step:,}", index) for index, step in enumerate(self._frames)]
-        last = len(options) - 1
-        slider = ipywidgets.SelectionSlider(options=options, index=last, description="step", layout=_WIDE)
-        stack = ipywidgets.Stack(
-            [ipywidgets.HTML(frame, layout=_WIDE) for frame in self._frames.values()], selected_index=last, layout=_WIDE
-        )
-        box = ipywidgets.VBox([slider, stack])
-        # The link lives as long as the box.
-        box.link = ipywidgets.jslink((slider, "index"), (stack, "selected_index"))
-        return box
+        last = len(self._frames) - 1
+        return Framed([slider("step", [f"{step:,}" for step in self._frames], last)], list(self._frames.values()))
 
     def close(self) -> None:
         """Stop training, and take the widget away."""

@@ -59,8 +59,12 @@ PARTITIONS = {"train": "#B87A00", "test": "#000000"}
 """Training and test images, where color tells them apart."""
 
 WORDS = {"train": "training images", "test": "test images"}
+
 MARKERS = {"train": "^", "test": "o"}
+"""Of training and test images, in every figure that shows both."""
+
 LINES: dict[str, Any] = {"train": (0, (4, 1.5)), "test": "-"}
+"""Of training and test images: dashed and solid."""
 
 FIGURE = "application/vnd.ratereg.figure+json"
 """The type of what a notebook keeps beside a figure's picture: {"description": ..., "letters": ...}."""
