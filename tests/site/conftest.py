@@ -38,7 +38,8 @@ def address(site: Path) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="session")
+# Not of the session: while it is there, an event loop runs in the process, in which other tests could not start theirs.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[playwright.sync_api.Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
