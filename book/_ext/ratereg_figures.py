@@ -6,16 +6,18 @@ what the caption's last line names, and lets a figure that would be illegible on
 """
 
 import html
-import json
 import math
 import posixpath
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from docutils import nodes
+from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -79,6 +81,17 @@ def figures_of(notebook: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def with_outputs(app: Sphinx, path: Path) -> dict[str, Any]:
+    """Return a page's executed notebook. MyST-NB writes one for each page, without the outputs that it has cached."""
+    notebook = nbformat.read(path, as_version=4)
+    cache = app.config.nb_execution_cache_path
+    if cache and not any(cell.get("outputs") for cell in notebook.cells):
+        # A page that was not executed has no match.
+        with suppress(KeyError):
+            _, notebook = get_cache(cache).merge_match_into_notebook(notebook)
+    return dict(notebook)
+
+
 def least_width(bundle: dict[str, Any]) -> int:
     """Return how many CSS pixels wide a figure has to be for its smallest letters to be legible."""
     width = _SVG_WIDTH.search("".join(bundle.get("image/svg+xml", "")))
@@ -95,7 +108,7 @@ def complete(app: Sphinx, doctree: nodes.document) -> None:
     kept.clear()
     if env.metadata[env.docname].get("kernelspec") is None or not path.is_file():
         return
-    found = figures_of(json.loads(path.read_text(encoding="utf-8")))
+    found = figures_of(with_outputs(app, path))
     root = Path(app.srcdir).resolve().parent
     for figure in list(doctree.findall(nodes.figure)):
         name = next((one for one in figure["names"] if one in found), None)

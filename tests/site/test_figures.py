@@ -1,5 +1,6 @@
 """What comes with a figure of the site: on a book of two pages, built here, and on the whole site."""
 
+import copy
 import importlib
 import io
 import json
@@ -9,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from urllib.parse import unquote
 
 import nbformat
 import pandas as pd
 import pytest
+from jupyter_cache import get_cache
+from jupyter_cache.cache.main import CacheBundleIn
 from matplotlib import pyplot as plt
 from playwright.sync_api import Browser
 from sphinx.application import Sphinx
@@ -280,3 +283,19 @@ def test_each_figures_data_can_be_read(site: Path) -> None:
         assert len(data), path.name
         assert {"panel", "x_axis", "y_axis", "series", "kind", "x", "y"} <= set(data), path.name
         assert path.stat().st_size < 1_000_000, path.name
+
+
+def test_a_page_that_is_read_again_has_the_outputs_that_were_cached(extension: ModuleType, tmp_path: Path) -> None:
+    notebook = notebook_of("fig-inner", "notebooks/chapter.md", drawn())
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.execution_count = 1
+    cache = get_cache(tmp_path / "cache")
+    bundle = CacheBundleIn(copy.deepcopy(notebook), "chapter.ipynb")
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    for cell in notebook.cells:
+        cell.outputs = []
+    nbformat.write(notebook, tmp_path / "chapter.ipynb")
+    app = SimpleNamespace(config=SimpleNamespace(nb_execution_cache_path=str(tmp_path / "cache")))
+    found = extension.figures_of(extension.with_outputs(app, tmp_path / "chapter.ipynb"))
+    assert "text/csv" in found["fig-inner"]
