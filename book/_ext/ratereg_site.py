@@ -57,8 +57,10 @@ def use_cache_of_these_sources(app: Sphinx, config: Config) -> None:
 
 
 def begin_anew_with_other_modules(app: Sphinx, config: Config) -> None:
-    """Let Sphinx read and write all pages again when the modules that have a hand in them have changed."""
-    made_by = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    """Let Sphinx read and write all pages again when modules, styles or scripts of the site have changed."""
+    book = Path(__file__).parents[1]
+    files = [file for kind in ("_ext/*.py", "_scripts/*.js", "_static/*.css") for file in sorted(book.glob(kind))]
+    made_by = b"".join(file.read_bytes() for file in files)
     config.ratereg_made_by = hashlib.sha256(made_by).hexdigest()
 
 
