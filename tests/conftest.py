@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         group = "site" if item.path.is_relative_to(SITE) else item.path.as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run `ratereg` with the arguments given, and return its exit code."""
+    # When first asked for: the hook above comes before the package.
+    from ratereg import cli
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["ratereg", *arguments])
+        try:
+            cli.main()
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+    return run

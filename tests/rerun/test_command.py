@@ -1,29 +1,20 @@
 """`ratereg rerun`, as it is typed."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ratereg import cli
 from tiny_notebook import write_tiny
 
 
 @pytest.fixture
-def ratereg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """Run the command in a folder with a notebook, and return its exit code."""
+def ratereg(typed: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Run `ratereg rerun` in a folder with a notebook, and return its exit code."""
     write_tiny(tmp_path)
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr("sys.argv", ["ratereg", "rerun", *arguments])
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-        return 0
-
-    return run
+    return functools.partial(typed, "rerun")
 
 
 def test_parameters_are_listed(ratereg: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 import base64
 import dataclasses
+import functools
 import itertools
 import re
 import shutil
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ratereg import MLP, Convolutional, Results, Study, cli, report
+from ratereg import MLP, Convolutional, Results, Study, report
 from ratereg.claims import contrast
 from ratereg.data import load
 from ratereg.report import planning
@@ -339,19 +340,10 @@ def test_networks_and_weights_are_read() -> None:
 
 
 @pytest.fixture
-def ratereg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+def ratereg(typed: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """Run `ratereg report` in an empty folder, and return its exit code."""
-
-    def run(*arguments: str) -> int:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("sys.argv", ["ratereg", "report", *arguments])
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-        return 0
-
-    return run
+    monkeypatch.chdir(tmp_path)
+    return functools.partial(typed, "report")
 
 
 SMALL = ["--steps", "4", "--network", "1x8", "--betas", "1,0.1", "--device", "cpu"]
