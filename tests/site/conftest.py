@@ -3,6 +3,7 @@ import http.server
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +12,24 @@ import playwright.sync_api
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# In seconds, for a build that trains; less than the time that pytest gives a test, so that what was said is seen.
+PATIENCE = 1100
 
 
 @pytest.fixture(scope="session")
 def site() -> Path:
     """Build the book where `make book` builds it, so that either finds the other's executed notebooks."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/", "-W", "--keep-going"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}"
+    with tempfile.TemporaryFile("w+") as said:
+        try:
+            ended = subprocess.run(
+                command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, timeout=PATIENCE
+            ).returncode
+        except subprocess.TimeoutExpired:
+            ended = None
+        said.seek(0)
+        how = f"took more than {PATIENCE} s" if ended is None else f"ended with {ended}"
+        assert ended == 0, f"{' '.join(command)} {how}:\n{said.read()[-6000:]}"
     return ROOT / "book" / "_build" / "html"
 
 
