@@ -31,7 +31,7 @@ links: set-up ## ask every address that the pages link to whether it is there (n
 	@! grep -F '[broken]' book/_build/linkcheck/output.txt
 
 test: set-up lint ## check everything: style, spelling, docstrings, types, units, notebooks, the site in a browser (ARGS="tests/data -x" for less)
-	$(BIN)/pytest $(or $(ARGS),--numprocesses 2 --dist loadgroup --durations 30 --durations-min 5)
+	$(BIN)/pytest $(or $(ARGS),--numprocesses 2 --durations 30 --durations-min 5)
 
 lint: $(READY) ## check style, spelling, docstrings and types alone
 	$(BIN)/ruff check .
