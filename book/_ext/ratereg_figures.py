@@ -11,15 +11,14 @@ import posixpath
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from docutils import nodes
-from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+
+from ratereg_notebooks import with_outputs
 
 FIGURE = "application/vnd.ratereg.figure+json"
 LEGIBLE = 9
@@ -81,17 +80,6 @@ def figures_of(notebook: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def with_outputs(app: Sphinx, path: Path) -> dict[str, Any]:
-    """Return a page's executed notebook. MyST-NB writes one for each page, without the outputs that it has cached."""
-    notebook = nbformat.read(path, as_version=4)
-    cache = app.config.nb_execution_cache_path
-    if cache and not any(cell.get("outputs") for cell in notebook.cells):
-        # A page that was not executed has no match.
-        with suppress(KeyError):
-            _, notebook = get_cache(cache).merge_match_into_notebook(notebook)
-    return dict(notebook)
-
-
 def least_width(bundle: dict[str, Any]) -> int:
     """Return how many CSS pixels wide a figure has to be for its smallest letters to be legible."""
     width = _SVG_WIDTH.search("".join(bundle.get("image/svg+xml", "")))
@@ -103,12 +91,12 @@ def least_width(bundle: dict[str, Any]) -> int:
 def complete(app: Sphinx, doctree: nodes.document) -> None:
     """Add to each figure of a page what its notebook says of it, and remember its data."""
     env = app.env
-    path = Path(app.outdir).parent / "jupyter_execute" / f"{env.docname}.ipynb"
     kept = data_of(env).setdefault(env.docname, {})
     kept.clear()
-    if env.metadata[env.docname].get("kernelspec") is None or not path.is_file():
+    notebook = with_outputs(app, env.docname)
+    if notebook is None:
         return
-    found = figures_of(with_outputs(app, path))
+    found = figures_of(notebook)
     root = Path(app.srcdir).resolve().parent
     for figure in list(doctree.findall(nodes.figure)):
         name = next((one for one in figure["names"] if one in found), None)
@@ -196,7 +184,7 @@ def merge(app: Sphinx, env: BuildEnvironment, pages: Iterator[str], other: Build
 
 
 def write_files(app: Sphinx, failure: Exception | None) -> None:
-    """Write the figures' data and the results' tables into the site, and the notebooks that are not there yet."""
+    """Write the figures' data and the results' tables into the site."""
     if failure is not None or app.builder.format != "html":
         return
     site = Path(app.outdir)
@@ -212,10 +200,6 @@ def write_files(app: Sphinx, failure: Exception | None) -> None:
     for path in sorted((root / "results").rglob("*")):
         if path.suffix in (".csv", ".json"):
             _copy(path, site / path.relative_to(root))
-    for page in data_of(app.env):
-        executed = site.parent / "jupyter_execute" / f"{page}.ipynb"
-        if executed.is_file():
-            _copy(executed, site / "_sources" / f"{page}.ipynb")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -227,6 +211,8 @@ def _copy(source: Path, target: Path) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
+    # Captions link to the notebooks that it writes.
+    app.setup_extension("ratereg_notebooks")
     others: dict[str, Any] = dict.fromkeys(("latex", "text", "man", "texinfo"), (pass_by, pass_by))
     app.add_node(SiteLink, html=(visit_link, leave_link), **others)
     app.add_node(FigureBox, html=(visit_box, leave_box), **others)

@@ -6,6 +6,7 @@ is put into plain Markdown, and Colab's begins with a cell that installs the pac
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -97,7 +98,7 @@ def installing(requirement: str) -> Any:
     return nbformat.v4.new_code_cell(f'%pip install --quiet "{requirement}"', id="install")
 
 
-def executed(app: Sphinx, page: str) -> Any:
+def with_outputs(app: Sphinx, page: str) -> Any:
     """Return the notebook of a page with its outputs, or None if the page is no notebook.
 
     MyST-NB writes one for each page, but without the outputs that it takes from the cache.
@@ -105,9 +106,20 @@ def executed(app: Sphinx, page: str) -> Any:
     path = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
     if "kernelspec" not in app.env.metadata.get(page, {}) or not path.is_file():
         return None
-    _, notebook = get_cache(app.config.nb_execution_cache_path).merge_match_into_notebook(
-        nbformat.read(path, as_version=4)
-    )
+    notebook = nbformat.read(path, as_version=4)
+    cache = app.config.nb_execution_cache_path
+    if cache and not any(cell.get("outputs") for cell in notebook.cells):
+        # A page that was not executed has no match.
+        with suppress(KeyError):
+            _, notebook = get_cache(cache).merge_match_into_notebook(notebook)
+    return notebook
+
+
+def executed(app: Sphinx, page: str) -> Any:
+    """Return the notebook of a page in plain Markdown and with its outputs, or None if the page is no notebook."""
+    notebook = with_outputs(app, page)
+    if notebook is None:
+        return None
     for key in ("source_map", "jupytext"):
         notebook.metadata.pop(key, None)
     notebook.nbformat_minor = 5
