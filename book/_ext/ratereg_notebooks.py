@@ -134,13 +134,27 @@ def offer_notebook(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Write a page's executed notebook beside its source, where the theme links to it, and one for Colab."""
-    if doctree is None or (notebook := executed(app, page)) is None:
+    if doctree is not None and (notebook := executed(app, page)) is not None:
+        write_both(app, page, notebook)
+        context["ipynb_source"] = f"{page}.ipynb"
+
+
+def write_missing(app: Sphinx, failure: Exception | None) -> None:
+    """Write the notebooks of pages that are not written by themselves, as where the book is one page of HTML."""
+    if failure is not None or app.builder.format != "html":
         return
+    for page in sorted(app.env.found_docs):
+        there = (Path(app.outdir) / "_sources" / f"{page}.ipynb").is_file()
+        if not there and (notebook := executed(app, page)) is not None:
+            write_both(app, page, notebook)
+
+
+def write_both(app: Sphinx, page: str, notebook: Any) -> None:
+    """Write a page's notebook to download and, where the repository is known, the one for Colab."""
     repository = Repository.from_environment()
     requirement = repository.requirement if repository else None
     notebook.cells.insert(0, note(app.env.titles[page].astext(), requirement))
     write(notebook, Path(app.outdir) / "_sources" / f"{page}.ipynb")
-    context["ipynb_source"] = f"{page}.ipynb"
     if requirement:
         notebook.cells.insert(1, installing(requirement))
         write(notebook, Path(app.outdir).parent / COLAB_FOLDER / f"{page}.ipynb")
@@ -159,4 +173,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
     # The theme makes the download menu at 501.
     app.connect("html-page-context", offer_notebook, priority=450)
+    app.connect("build-finished", write_missing)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -54,7 +54,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ke
 
 
 def execute(client: BlockingKernelClient, code: str, cell: str = "a") -> None:
-    """Execute a cell, as JupyterLab does, and fail if it does."""
+    """Execute a cell, as JupyterLab does, and fail if it does; wait until the kernel is idle."""
     content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
     content |= {"allow_stdin": False, "stop_on_error": True}
     message = client.session.msg("execute_request", content, metadata={"cellId": cell})
@@ -64,6 +64,14 @@ def execute(client: BlockingKernelClient, code: str, cell: str = "a") -> None:
         if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
             break
     assert reply["content"]["status"] == "ok", "\n".join(reply["content"].get("traceback", []))
+    # Until then an interrupt is the cell's, though it has replied.
+    while True:
+        status: dict[str, Any] = client.get_iopub_msg(timeout=180)
+        if (
+            status["parent_header"].get("msg_id") == message["header"]["msg_id"]
+            and status["content"].get("execution_state") == "idle"
+        ):
+            break
 
 
 def test_the_interrupt_of_an_idle_kernel_stops_the_training(kernel: tuple[KernelManager, BlockingKernelClient]) -> None:
