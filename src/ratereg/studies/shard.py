@@ -157,6 +157,7 @@ class _Run:
                 if self.trainer.step < step:
                     raise Stopped(self.trainer.step, self.study.steps)
             self._measure(step)
+        self._keep_weights()
         arrays = keepsakes(self.study, self.vae, self.pixels, self.images)
         provenance = joined(self.environments) | {"seconds": self._seconds_so_far()}
         return Results(self.study, pd.DataFrame(self.rows), arrays, provenance)
@@ -198,6 +199,20 @@ class _Run:
             record = {"rows": self.rows, "seconds": self._seconds_so_far(), "environments": self.environments}
             save_checkpoint(self.checkpoint, self.trainer.state(), record)
             self.saved = time.monotonic()
+
+    def _keep_weights(self) -> None:
+        """Keep each member's final weights, with the settings that it was trained with."""
+        diverged_at = self.trainer.diverged_at.tolist()
+        digests = self.study.member_digests(self.shard.members)
+        for index, (member, digest) in enumerate(digests.items()):
+            weights = {name: value[index : index + 1] for name, value in self.vae.state_dict().items()}
+            settings = {
+                "study": self.study.of(member).settings,
+                "content": member.data.content_digest,
+                "precision": self.precision,
+                "diverged_at": diverged_at[index],
+            }
+            save_checkpoint(cache_directory() / "weights" / f"{digest}.safetensors", weights, settings)
 
     def _seconds_so_far(self) -> float:
         return self.seconds + time.monotonic() - self.started
