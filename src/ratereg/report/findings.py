@@ -1,183 +1,199 @@
-"""What a report says of its results by the definitions of the book's ledger."""
+"""Sentences and tables that only a report has: convergence, active latents, the numbers of each setting, and warnings.
 
-from collections.abc import Iterator
-from dataclasses import replace
+Rates, distortions and information in nats.
+"""
+
+import math
 
 import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
-from ratereg.claims import gather
-from ratereg.claims.contrasts import ENOUGH_SEEDS, in_numbers, signed
-from ratereg.claims.gather import FOUR, MEASURES, longest
-from ratereg.claims.settings import lowering, lowering_when_saturated, saturated_betas, underfitting
-from ratereg.claims.statements import CLAIMS
-from ratereg.report.arrival import describe_arrivals
-from ratereg.report.naming import namer
+from ratereg.claims.contrasts import ENOUGH_SEEDS
+from ratereg.claims.measures import measured
+from ratereg.data import ImageSet
+from ratereg.evaluation import active_units
+from ratereg.plots import STYLE
+from ratereg.plots.style import finished, interval
 from ratereg.studies import Results
-from ratereg.summary import groups, mean_interval
+from ratereg.summary import SETTING, groups, labels, mean_interval, over_seeds
 
-__all__ = ["HIGH", "LOW", "Findings", "curve_table"]
+__all__ = [
+    "CONVERGED",
+    "active_latents",
+    "convergence",
+    "convergence_table",
+    "copies",
+    "gap_along_beta",
+    "named",
+    "numbers",
+    "title",
+    "warnings",
+]
 
 LOW, HIGH = 0.1, 1.0
 """The weights that are compared, as in the book."""
 
+CONVERGED = 0.01
+"""The largest share of the distortion by which a converged network's changes between the last two recorded steps, and
+the smallest share by which an overfitted network's ends above its lowest value."""
+
 FEW_IMAGES = 1_000
 """Training images below which a report warns."""
 
+_COLUMNS = {"R": "rate", "I": "mutual_information", "KL": "marginal_kl", "D": "distortion"}
 
-class Findings:
-    """What results say by the definitions of the ledger.
+
+def title(results: Results) -> str:
+    """Return the title of the report of some results."""
+    sources = ", ".join(dict.fromkeys(str(name) for name in results.final["dataset"]))
+    published = f"the published study {results.name} ({results.scale} scale)"
+    return f"Rate-distortion report: {published if results.name else sources}"
+
+
+def named(rows: pd.DataFrame) -> pd.Series:
+    """Return the name of each row's setting: that of its network, after that of its data where there are several."""
+    words = labels(rows, short=True)
+    return words["network"] if words["data"].nunique() == 1 else words["data"] + ": " + words["network"]
+
+
+def convergence(results: Results) -> pd.DataFrame:
+    """Return how the test distortion ends, one row for each setting and beta, means over seeds.
+
+    Returns:
+        columns `where` (the setting's name), `beta`, `change` from the last but one recorded step to the last and
+        `above`, by how much the last value is above the lowest one, both as shares of the last; `lowest`, the step of
+        that value; and `word`: "converged", "still falling", "rising", or "not finite" after a divergence.
+    """
+    test = results.table[results.table["partition"] == "test"]
+    rows = []
+    for here in groups(test.assign(where=named(test)).sort_values(["beta", "step"], ascending=[False, True]), SETTING):
+        for at_beta in groups(here, ["beta"]):
+            path = at_beta.groupby("step")["distortion"].mean().dropna()
+            row = at_beta.iloc[0][["where", "beta"]].to_dict()
+            if path.empty or path.index[-1] != results.study.steps:
+                rows.append(row | {"change": math.nan, "above": math.nan, "lowest": 0, "word": "not finite"})
+                continue
+            last = path.iloc[-1]
+            change = (last - path.iloc[-2]) / abs(last) if len(path) > 1 else math.nan
+            word = "still falling" if change < -CONVERGED else "rising" if change > CONVERGED else "converged"
+            above = (last - path.min()) / abs(last)
+            rows.append(row | {"change": change, "above": above, "lowest": int(path.idxmin()), "word": word})
+    return pd.DataFrame(rows)
+
+
+def convergence_table(results: Results) -> pd.DataFrame:
+    """Return `convergence` to be read: a row for each setting, a column for each beta."""
+    found = convergence(results)
+    cells = [f"{change:+.1%}, {word}".replace("-", "−") for change, word in zip(found["change"], found["word"])]
+    return _by_beta(found.assign(cell=cells))
+
+
+def active_latents(results: Results) -> pd.DataFrame:
+    """Return how many latents are active, to be read: a row for each setting, a column for each beta, means over seeds.
+
+    Latents are active if the variance of their posterior mean over the kept training images exceeds 0.01; a network
+    without any has collapsed to the prior.
 
     Raises:
-        ValueError: a study has no training or test rows.
+        KeyError: the results have no `train_mean`.
     """
+    counts = active_units(torch.from_numpy(results.arrays["train_mean"])).sum(-1).tolist()
+    rows = results.final[results.final["partition"] == "train"]
+    rows = rows.assign(where=named(rows), active=[counts[member] for member in rows["member"]])
+    means = rows.groupby(["where", "beta", "latent_dim"], sort=False)["active"].mean().reset_index()
+    cells = [f"{active:.3g} of {latents}" for active, latents in zip(means["active"], means["latent_dim"])]
+    return _by_beta(means.assign(cell=cells))
 
-    def __init__(self, results: Results) -> None:
-        self.results = results
-        # The ledger leaves out schedules, as it compares results; here there is one alone.
-        self.table = gather([replace(results, study=results.study.replace(schedule="constant"))])
-        self.lowered = {name: lowering(self.table, name, LOW, HIGH) for name in FOUR}
-        self._name = namer(self.table)
 
-    @property
-    def compared(self) -> bool:
-        """Whether both weights were measured."""
-        return {LOW, HIGH} <= set(self.results.study.axis_betas)
-
-    @property
-    def judged(self) -> list[str]:
-        """The names of the measures that there are."""
-        return [name for name, rows in self.lowered.items() if len(rows)]
-
-    def counts(self) -> str:
-        """Return a sentence that counts what lowering the weight does to the test distortion, over settings."""
-        found = self.lowered["distortion"]["verdict"].value_counts()
-        told = ", ".join(f"{word} in {number}" for word, number in found.items())
-        settings = int(found.sum())
-        return f"By the test distortion it {told} of {settings} network{'' if settings == 1 else 's'}."
-
-    def answers(self) -> list[tuple[str, str]]:
-        """Return each setting's name, and a sentence on what lowering the weight does to it, by each measure."""
-        phrases = {
-            "improves": "the test distortion improves ({}).",
-            "worsens": "the test distortion worsens ({}).",
-            "undecided": "undecided by the test distortion ({}).",
-            "not enough data": "the test distortion changes ({}): not enough data for a verdict.",
-        }
-        return [
-            (name, phrases[row["verdict"]].format(signed(row)) + self._otherwise(row["where"]))
-            for name, row in self._named(self.lowered["distortion"])
-        ]
-
-    def _otherwise(self, where: str) -> str:
-        told = [
-            f"{MEASURES[measure].label}: {rows.loc[rows['where'] == where, 'verdict'].iloc[0]}"
-            for measure, rows in self.lowered.items()
-            if measure != "distortion" and (rows["where"] == where).any()
-        ]
-        return f" Judged in other ways: {'; '.join(told)}." if told else ""
-
-    def lowering_table(self) -> pd.DataFrame:
-        """Return a row for each measure, a column for each setting: the change, its interval, and the verdict."""
-        columns: dict[str, dict[str, str]] = {}
-        for measure in self.judged:
-            for name, row in self._named(self.lowered[measure]):
-                change = in_numbers(row["difference"], row["difference_low"], row["difference_high"])
-                columns.setdefault(name, {})[MEASURES[measure].label] = f"{change}: {row['verdict']}"
-        return pd.DataFrame(columns).fillna("not measured").rename_axis("judged by")
-
-    def forest(self) -> pd.DataFrame:
-        """Return all contrasts with a column `measure`, for `ratereg.plots.forest`."""
-        rows = [self.lowered[name].assign(measure=MEASURES[name].label) for name in self.judged]
-        return pd.concat(rows, ignore_index=True)
-
-    def saturation_table(self) -> pd.DataFrame:
-        """Return how far below log N the training images' mutual information is: a row for each beta, in nats."""
-        columns = {}
-        for setting in longest(self.table):
-            train = setting[setting["partition"] == "train"]
-            room = (train["log_n"] - train["mutual_information"]).groupby(train["beta"]).mean()
-            saturated = saturated_betas(setting)
-            columns[self._name(setting)] = {"log N": f"{train['log_n'].iloc[0]:.2f}"} | {
-                f"β = {beta:g}": f"{max(room[beta], 0):.2f} below{', saturated' * (beta in saturated)}"
-                for beta in sorted(room.index, reverse=True)
-            }
-        return pd.DataFrame(columns).rename_axis("at")
-
-    def underfitting(self) -> list[tuple[str, str]]:
-        """Return each setting's name, and whether a weight that reduces the mutual information underfits."""
-        words = {"worsens": "it underfits", "improves": "it does not underfit", "undecided": "undecided"}
-        told = []
-        for name, row in self._named(underfitting(self.table)):
-            if row["reason"]:
-                told.append((name, f"nothing to judge, as {row['reason']}."))
-                continue
-            rise = f"{row['effect']:+.1f} nats".replace("-", "−")
-            told.append(
-                (
-                    name,
-                    f"{words.get(row['verdict'], 'not enough data')} at β = {row['to']:g}, the largest weight that "
-                    f"reduces the mutual information: {rise} of training distortion against β = {row['from']:g}.",
-                )
-            )
-        return told
-
-    def after_saturation(self) -> list[tuple[str, str]]:
-        """Return each setting's name, and what lowering the weight further does once the information is saturated."""
-        told = []
-        for name, row in self._named(lowering_when_saturated(self.table, "distortion")):
-            if row["reason"]:
-                told.append((name, f"nothing to compare, as {row['reason']}."))
-            else:
-                change = f"the test distortion changes by {signed(row)}: {row['verdict']}."
-                told.append((name, f"from β = {row['from']:g} to {row['to']:g}, both saturated, {change}"))
-        return told
-
-    def claims_table(self) -> pd.DataFrame:
-        """Return the paper's statements with their verdicts on these settings, by the ledger's rules."""
+def numbers(results: Results) -> dict[str, pd.DataFrame]:
+    """Return for each setting's name rate, its parts and distortion by beta: means over seeds and half 95% intervals."""
+    final = results.final[results.final["partition"].isin(["train", "test"])]
+    found = {}
+    for setting in groups(final.assign(where=named(final)), SETTING):
         rows = {}
-        for claim in (one for one in CLAIMS if one.source == "the paper"):
-            verdict = next(iter(claim(self.table, LOW, HIGH).values()))
-            counts = f"{verdict.supporting} / {verdict.opposing} / {verdict.undecided}"
-            rows[claim.statement] = {"verdict": verdict.word, "for / against / undecided": counts}
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("statement")
-
-    def warnings(self) -> list[str]:
-        """Return what a reader should know before believing the rest."""
-        study, final = self.results.study, self.results.final
-        told = []
-        if not self.compared:
-            told.append(f"No verdict on lowering the weight: β = {HIGH:g} and β = {LOW:g} were not both measured.")
-        if (seeds := len(study.axis_seeds)) < ENOUGH_SEEDS:
-            told.append(
-                f"Too few seeds: {seeds}, and a verdict takes {ENOUGH_SEEDS}. All verdicts are “not enough data”."
-            )
-        images = int(final.loc[final["partition"] == "train", "n_train"].min())
-        if images < FEW_IMAGES:
-            told.append(
-                f"Few images: {images:,} for training. The ceiling of the mutual information is low, and another "
-                "choice of training images might say something else."
-            )
-        if diverged := final.loc[final["diverged_at"].notna(), "member"].nunique():
-            told.append(f"Divergence: {diverged} of {len(study)} networks are left out of what is said.")
-        return told + describe_arrivals(self.results)
-
-    def _named(self, rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-        for index in range(len(rows)):
-            yield self._name(rows.iloc[[index]]), rows.iloc[index]
+        for at_beta in groups(setting.sort_values("beta", ascending=False), ["beta"]):
+            side = {name: at_beta[at_beta["partition"] == name] for name in ("train", "test")}
+            cells = {f"{letter}, training": side["train"][column] for letter, column in _COLUMNS.items()}
+            cells |= {f"{letter}, test": side["test"][_COLUMNS[letter]] for letter in ("R", "D")}
+            rows[f"{at_beta['beta'].iloc[0]:g}"] = {name: _in_words(values) for name, values in cells.items()}
+        found[setting["where"].iloc[0]] = pd.DataFrame.from_dict(rows, orient="index").rename_axis("β")
+    return found
 
 
-def curve_table(setting: pd.DataFrame) -> pd.DataFrame:
-    """Return rate, its parts and distortion of one setting's last step by beta: means and half intervals, in nats."""
-    columns = [("train", name) for name in _LETTERS] + [("test", "rate"), ("test", "distortion")]
-    rows = {}
-    for at_beta in groups(setting.sort_values("beta", ascending=False), ["beta"]):
-        cells = {}
-        for side, column in columns:
-            one = mean_interval(at_beta.loc[at_beta["partition"] == side, column].dropna())
-            half = f" ± {one.half_width:.1f}" if one.seeds > 1 else ""
-            cells[f"{_LETTERS[column]}, {'training' if side == 'train' else side}"] = f"{one.mean:.1f}{half}"
-        rows[f"{at_beta['beta'].iloc[0]:g}"] = cells
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("β")
+def warnings(results: Results) -> list[str]:
+    """Return what a reader should know before believing the rest of a report."""
+    study, final = results.study, results.final
+    told = []
+    if not {LOW, HIGH} <= set(study.axis_betas):
+        told.append(f"No verdict on lowering the weight: β = {HIGH:g} and β = {LOW:g} were not both measured.")
+    if (seeds := len(study.axis_seeds)) < ENOUGH_SEEDS:
+        told.append(f"Too few seeds: {seeds}, and a verdict takes {ENOUGH_SEEDS}. All verdicts are “not enough data”.")
+    if (images := int(final["n_train"].min())) < FEW_IMAGES:
+        told.append(
+            f"Few images: {images:,} for training. The ceiling of the mutual information is low, and another choice of "
+            "training images might lead to other verdicts."
+        )
+    if diverged := final.loc[final["diverged_at"].notna(), "training"].nunique():
+        told.append(f"Divergence: {diverged} of {len(study)} networks are left out.")
+    ended = convergence(results)
+    if len(falling := ended[ended["word"] == "still falling"]):
+        told.append(
+            f"Not converged: the test distortion was still falling at the end in {len(falling)} of {len(ended)} cases. "
+            f"{_cases(falling)} More steps may change the verdicts."
+        )
+    if len(over := ended[ended["above"] > CONVERGED]):
+        told.append(
+            f"Overfitting: the test distortion ended more than {CONVERGED:.0%} above its lowest recorded value in "
+            f"{len(over)} of {len(ended)} cases. {_cases(over)} No training was stopped early."
+        )
+    return told
 
 
-_LETTERS = {"rate": "R", "mutual_information": "I", "marginal_kl": "KL", "distortion": "D"}
+def copies(images: ImageSet) -> str:
+    """Return a sentence on test images that are exact copies of training images."""
+    rows = [row.tobytes() for row in images.pixels.flatten(1).numpy()]
+    train = {rows[row] for row in images.train.tolist()}
+    twins = sum(rows[row] in train for row in images.test.tolist())
+    if not twins:
+        return "No test image is a copy of a training image."
+    return f"{twins:,} of {len(images.test):,} test images are copies of training images, and easier than new ones."
+
+
+def gap_along_beta(results: Results) -> Figure:
+    """Draw the distortion of test images less that of training images against beta: means over seeds, 95% intervals."""
+    gap = measured(results.final, "distortion", "gap")
+    means = over_seeds(gap, ["value"])
+    with plt.style.context(STYLE):
+        fig, axes = plt.subplots(figsize=(6.4, 3.8))
+        for setting in groups(means.assign(where=named(means)).sort_values("beta"), SETTING):
+            (line,) = axes.plot(setting["beta"], setting["value"], "o-", label=setting["where"].iloc[0])
+            for _, row in setting.iterrows():
+                interval(axes, [row["beta"]] * 2, [row["value_low"], row["value_high"]], color=line.get_color())
+        axes.axhline(0, color="k", lw=0.8)
+        axes.set(xlabel=r"$\beta$", ylabel="test less training\ndistortion (nats)", xscale="log")
+        axes.xaxis.set_inverted(True)
+        fig.legend(loc="outside lower center", ncols=2)
+    return finished(fig)
+
+
+def _by_beta(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the column `cell` with a row for each `where`, a column for each beta."""
+    columns = [f"β = {beta:g}" for beta in rows["beta"]]
+    found = rows.assign(column=columns).pivot_table(
+        index="where", columns="column", values="cell", aggfunc="first", sort=False
+    )
+    return found.fillna("").rename_axis("network", axis=0).rename_axis(None, axis=1)
+
+
+def _in_words(values: pd.Series) -> str:
+    one = mean_interval(values.dropna())
+    return f"{one.mean:.1f}" + (f" ± {one.half_width:.1f}" if one.seeds > 1 else "")
+
+
+def _cases(rows: pd.DataFrame) -> str:
+    """Return which settings and betas rows of `convergence` are of, the first four settings by name."""
+    betas = {where: ", ".join(f"{beta:g}" for beta in here["beta"]) for where, here in rows.groupby("where", sort=False)}
+    named_first = [f"{where}: β = {some}." for where, some in list(betas.items())[:4]]
+    return " ".join([*named_first, *([f"And {len(betas) - 4} more of the settings."] if len(betas) > 4 else [])])
