@@ -76,7 +76,9 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
 
 def _slider(label: str, values: Iterable[float], own: float) -> ipywidgets.SelectionSlider:
     return ipywidgets.SelectionSlider(
-        options=[("all" if value == _ALL else f"{value:,g}".replace("-", "−"), value) for value in sorted({*values, own})],
+        options=[
+            ("all" if value == _ALL else f"{value:,g}".replace("-", "−"), value) for value in sorted({*values, own})
+        ],
         value=own,
         description=label,
         # Training starts only where a slider comes to rest.

@@ -1,32 +1,32 @@
-"""Sentences and tables that only a report has: convergence, active latents, the numbers of each setting, and warnings.
-
-Rates, distortions and information in nats.
-"""
+"""Findings that only a report has: convergence, active latents, the gap along beta, and warnings. Values in nats."""
 
 import math
 
 import pandas as pd
 import torch
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ratereg.claims.contrasts import ENOUGH_SEEDS
 from ratereg.claims.measures import measured
 from ratereg.data import ImageSet
 from ratereg.evaluation import active_units
-from ratereg.plots import STYLE
-from ratereg.plots.style import finished, interval
+from ratereg.plots.data import in_words
+from ratereg.plots.grid import grid
+from ratereg.plots.labels import labelled, model_colors, seed_means
+from ratereg.plots.style import draw_means, finished, key, log_axis
 from ratereg.studies import Results
-from ratereg.summary import SETTING, groups, labels, mean_interval, over_seeds
+from ratereg.summary import SETTING, groups, labels, mean_interval
 
 __all__ = [
     "CONVERGED",
+    "HIGH",
+    "LOW",
     "active_latents",
     "convergence",
     "convergence_table",
     "copies",
     "gap_along_beta",
-    "named",
     "numbers",
     "title",
     "warnings",
@@ -42,20 +42,17 @@ the smallest share by which an overfitted network's ends above its lowest value.
 FEW_IMAGES = 1_000
 """Training images below which a report warns."""
 
+_NAMED = 4
+"""Settings that a warning names."""
+
 _COLUMNS = {"R": "rate", "I": "mutual_information", "KL": "marginal_kl", "D": "distortion"}
 
 
 def title(results: Results) -> str:
-    """Return the title of the report of some results."""
+    """Return the title of a report."""
     sources = ", ".join(dict.fromkeys(str(name) for name in results.final["dataset"]))
     published = f"the published study {results.name} ({results.scale} scale)"
     return f"Rate-distortion report: {published if results.name else sources}"
-
-
-def named(rows: pd.DataFrame) -> pd.Series:
-    """Return the name of each row's setting: that of its network, after that of its data where there are several."""
-    words = labels(rows, short=True)
-    return words["network"] if words["data"].nunique() == 1 else words["data"] + ": " + words["network"]
 
 
 def convergence(results: Results) -> pd.DataFrame:
@@ -68,87 +65,80 @@ def convergence(results: Results) -> pd.DataFrame:
     """
     test = results.table[results.table["partition"] == "test"]
     rows = []
-    for here in groups(test.assign(where=named(test)).sort_values(["beta", "step"], ascending=[False, True]), SETTING):
-        for at_beta in groups(here, ["beta"]):
-            path = at_beta.groupby("step")["distortion"].mean().dropna()
-            row = at_beta.iloc[0][["where", "beta"]].to_dict()
-            if path.empty or path.index[-1] != results.study.steps:
-                rows.append(row | {"change": math.nan, "above": math.nan, "lowest": 0, "word": "not finite"})
-                continue
+    for here in groups(test.assign(where=_named(test)), [*SETTING, "beta"]):
+        path = here.groupby("step")["distortion"].mean().dropna()
+        row = here.iloc[0][["where", "beta"]].to_dict()
+        if results.study.steps in path.index:
             last = path.iloc[-1]
             change = (last - path.iloc[-2]) / abs(last) if len(path) > 1 else math.nan
             word = "still falling" if change < -CONVERGED else "rising" if change > CONVERGED else "converged"
-            above = (last - path.min()) / abs(last)
-            rows.append(row | {"change": change, "above": above, "lowest": int(path.idxmin()), "word": word})
+            row |= {"change": change, "above": (last - path.min()) / abs(last), "lowest": path.idxmin(), "word": word}
+        rows.append({"change": math.nan, "above": math.nan, "lowest": 0, "word": "not finite"} | row)
     return pd.DataFrame(rows)
 
 
 def convergence_table(results: Results) -> pd.DataFrame:
     """Return `convergence` to be read: a row for each setting, a column for each beta."""
     found = convergence(results)
-    cells = [f"{change:+.1%}, {word}".replace("-", "−") for change, word in zip(found["change"], found["word"])]
-    return _by_beta(found.assign(cell=cells))
+    found["cell"] = [f"{row['change']:+.1%}, {row['word']}".replace("-", "−") for _, row in found.iterrows()]
+    return _by_beta(found)
 
 
 def active_latents(results: Results) -> pd.DataFrame:
-    """Return how many latents are active, to be read: a row for each setting, a column for each beta, means over seeds.
+    """Return how many latents are active, means over seeds: a row for each setting, a column for each beta.
 
-    Latents are active if the variance of their posterior mean over the kept training images exceeds 0.01; a network
-    without any has collapsed to the prior.
+    A latent is active if the variance of its posterior mean over the kept training images exceeds 0.01.
 
     Raises:
-        KeyError: the results have no `train_mean`.
+        KeyError: the results keep no posteriors.
+
+    Source: Burda et al. (2016), section 5.2.
     """
-    counts = active_units(torch.from_numpy(results.arrays["train_mean"])).sum(-1).tolist()
+    active = active_units(torch.from_numpy(results.arrays["train_mean"])).sum(-1).numpy()
     rows = results.final[results.final["partition"] == "train"]
-    rows = rows.assign(where=named(rows), active=[counts[member] for member in rows["member"]])
-    means = rows.groupby(["where", "beta", "latent_dim"], sort=False)["active"].mean().reset_index()
-    cells = [f"{active:.3g} of {latents}" for active, latents in zip(means["active"], means["latent_dim"])]
-    return _by_beta(means.assign(cell=cells))
+    rows = rows.assign(where=_named(rows), active=active[rows["member"]])
+    found = [
+        here.iloc[0][["where", "beta"]].to_dict()
+        | {"cell": f"{here['active'].mean():.3g} of {here['latent_dim'].iloc[0]}"}
+        for here in groups(rows, [*SETTING, "beta"])
+    ]
+    return _by_beta(pd.DataFrame(found))
 
 
-def numbers(results: Results) -> dict[str, pd.DataFrame]:
-    """Return for each setting's name rate, its parts and distortion by beta: means over seeds and half 95% intervals."""
+def numbers(results: Results) -> pd.DataFrame:
+    """Return rate, its parts and distortion at the last step: means over seeds ± half a 95% interval, in nats."""
     final = results.final[results.final["partition"].isin(["train", "test"])]
-    found = {}
-    for setting in groups(final.assign(where=named(final)), SETTING):
-        rows = {}
-        for at_beta in groups(setting.sort_values("beta", ascending=False), ["beta"]):
-            side = {name: at_beta[at_beta["partition"] == name] for name in ("train", "test")}
-            cells = {f"{letter}, training": side["train"][column] for letter, column in _COLUMNS.items()}
-            cells |= {f"{letter}, test": side["test"][_COLUMNS[letter]] for letter in ("R", "D")}
-            rows[f"{at_beta['beta'].iloc[0]:g}"] = {name: _in_words(values) for name, values in cells.items()}
-        found[setting["where"].iloc[0]] = pd.DataFrame.from_dict(rows, orient="index").rename_axis("β")
-    return found
+    rows = []
+    for here in groups(final.assign(where=_named(final)).sort_values("beta", ascending=False), [*SETTING, "beta"]):
+        sides = dict(list(here.groupby("partition")))
+        cells = {f"{name}, training": _interval(sides["train"][column]) for name, column in _COLUMNS.items()}
+        cells |= {f"{name}, test": _interval(sides["test"][_COLUMNS[name]]) for name in "RD"}
+        rows.append({"network": here["where"].iloc[0], "β": f"{here['beta'].iloc[0]:g}"} | cells)
+    return pd.DataFrame(rows).sort_values("network", kind="stable").set_index("network")
 
 
 def warnings(results: Results) -> list[str]:
     """Return what a reader should know before believing the rest of a report."""
-    study, final = results.study, results.final
-    told = []
-    if not {LOW, HIGH} <= set(study.axis_betas):
-        told.append(f"No verdict on lowering the weight: β = {HIGH:g} and β = {LOW:g} were not both measured.")
-    if (seeds := len(study.axis_seeds)) < ENOUGH_SEEDS:
-        told.append(f"Too few seeds: {seeds}, and a verdict takes {ENOUGH_SEEDS}. All verdicts are “not enough data”.")
-    if (images := int(final["n_train"].min())) < FEW_IMAGES:
-        told.append(
-            f"Few images: {images:,} for training. The ceiling of the mutual information is low, and another choice of "
-            "training images might lead to other verdicts."
-        )
-    if diverged := final.loc[final["diverged_at"].notna(), "training"].nunique():
-        told.append(f"Divergence: {diverged} of {len(study)} networks are left out.")
-    ended = convergence(results)
-    if len(falling := ended[ended["word"] == "still falling"]):
-        told.append(
-            f"Not converged: the test distortion was still falling at the end in {len(falling)} of {len(ended)} cases. "
-            f"{_cases(falling)} More steps may change the verdicts."
-        )
-    if len(over := ended[ended["above"] > CONVERGED]):
-        told.append(
-            f"Overfitting: the test distortion ended more than {CONVERGED:.0%} above its lowest recorded value in "
-            f"{len(over)} of {len(ended)} cases. {_cases(over)} No training was stopped early."
-        )
-    return told
+    study, final, ended = results.study, results.final, convergence(results)
+    falling, over = ended[ended["word"] == "still falling"], ended[ended["above"] > CONVERGED]
+    seeds, images = len(study.axis_seeds), int(final["n_train"].min())
+    diverged = final.loc[final["diverged_at"].notna(), "training"].nunique()
+    told = {
+        f"No verdict on lowering the weight: β = {HIGH:g} and β = {LOW:g} were not both measured.": not (
+            {LOW, HIGH} <= set(study.axis_betas)
+        ),
+        f"Too few seeds: {seeds}, and a verdict takes {ENOUGH_SEEDS}. All verdicts are “not enough data”.": (
+            seeds < ENOUGH_SEEDS
+        ),
+        f"Few images: {images:,} for training. The ceiling of the mutual information is low, and another choice of "
+        "training images might lead to other verdicts.": images < FEW_IMAGES,
+        f"Divergence: {diverged} of {len(study)} networks are left out.": diverged > 0,
+        f"Not converged: the test distortion was still falling at the end in {len(falling)} of {len(ended)} cases. "
+        f"{_cases(falling)} More steps may change the verdicts.": len(falling) > 0,
+        f"Overfitting: the test distortion ended more than {CONVERGED:.0%} above its lowest recorded value in "
+        f"{len(over)} of {len(ended)} cases. {_cases(over)} No training was stopped early.": len(over) > 0,
+    }
+    return [words for words, holds in told.items() if holds]
 
 
 def copies(images: ImageSet) -> str:
@@ -162,38 +152,57 @@ def copies(images: ImageSet) -> str:
 
 
 def gap_along_beta(results: Results) -> Figure:
-    """Draw the distortion of test images less that of training images against beta: means over seeds, 95% intervals."""
-    gap = measured(results.final, "distortion", "gap")
-    means = over_seeds(gap, ["value"])
-    with plt.style.context(STYLE):
-        fig, axes = plt.subplots(figsize=(6.4, 3.8))
-        for setting in groups(means.assign(where=named(means)).sort_values("beta"), SETTING):
-            (line,) = axes.plot(setting["beta"], setting["value"], "o-", label=setting["where"].iloc[0])
-            for _, row in setting.iterrows():
-                interval(axes, [row["beta"]] * 2, [row["value_low"], row["value_high"]], color=line.get_color())
-        axes.axhline(0, color="k", lw=0.8)
-        axes.set(xlabel=r"$\beta$", ylabel="test less training\ndistortion (nats)", xscale="log")
-        axes.xaxis.set_inverted(True)
-        fig.legend(loc="outside lower center", ncols=2)
-    return finished(fig)
+    """Draw the distortion of test images less that of training images against beta: one panel per data set.
+
+    Means over seeds with 95% t intervals, in nats, one color per model.
+    """
+    rows = labelled(measured(results.final, "distortion", "gap"))
+    table, colors = seed_means(rows, ["value"]), model_colors(rows)
+
+    def draw(panel: Axes, here: pd.DataFrame) -> None:
+        for series in groups(here, ["series"]):
+            name = series["series"].iloc[0]
+            draw_means(panel, series, "beta", marker="o", color=colors[name], label=name)
+        panel.axhline(0, color="k", lw=0.8)
+        log_axis(panel.xaxis, table["beta"])
+        panel.xaxis.set_inverted(True)
+
+    keys = [key(color=color, marker="o", label=name) for name, color in colors.items()]
+    words = {"xlabel": r"$\beta$", "ylabel": "test less training\ndistortion (nats)", "title": "{panel}"}
+    fig = grid(table, draw, keys, columns=["partition"], height=2.9, ncols=2, **words)
+    return finished(fig, table, in_words(table.assign(measure="gap"), "beta"))
+
+
+def _named(rows: pd.DataFrame) -> pd.Series:
+    """Return the name of each row's setting: that of its network, after that of its data where there are several."""
+    words = labels(rows, short=True)
+    return words["network"] if words["data"].nunique() == 1 else words["data"] + ": " + words["network"]
 
 
 def _by_beta(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the column `cell` with a row for each `where`, a column for each beta."""
-    columns = [f"β = {beta:g}" for beta in rows["beta"]]
-    found = rows.assign(column=columns).pivot_table(
+    """Return the column `cell` with a row for each `where` and a column for each beta, the largest first."""
+    rows = rows.sort_values("beta", ascending=False)
+    table = rows.assign(column=[f"β = {beta:g}" for beta in rows["beta"]]).pivot_table(
         index="where", columns="column", values="cell", aggfunc="first", sort=False
     )
-    return found.fillna("").rename_axis("network", axis=0).rename_axis(None, axis=1)
+    return table.fillna("").rename_axis("network").rename_axis(columns=None)
 
 
-def _in_words(values: pd.Series) -> str:
-    one = mean_interval(values.dropna())
-    return f"{one.mean:.1f}" + (f" ± {one.half_width:.1f}" if one.seeds > 1 else "")
+def _interval(values: pd.Series) -> str:
+    mean = mean_interval(values.dropna())
+    return f"{mean.mean:.1f}" + (f" ± {mean.half_width:.1f}" if mean.seeds > 1 else "")
 
 
 def _cases(rows: pd.DataFrame) -> str:
-    """Return which settings and betas rows of `convergence` are of, the first four settings by name."""
-    betas = {where: ", ".join(f"{beta:g}" for beta in here["beta"]) for where, here in rows.groupby("where", sort=False)}
-    named_first = [f"{where}: β = {some}." for where, some in list(betas.items())[:4]]
-    return " ".join([*named_first, *([f"And {len(betas) - 4} more of the settings."] if len(betas) > 4 else [])])
+    """Return the settings and betas of rows of `convergence`."""
+    cases = []
+    for where, here in rows.groupby("where", sort=False):
+        lowest = [
+            f" (lowest at step {step:,})" if over else ""
+            for step, over in zip(here["lowest"], here["above"] > CONVERGED, strict=True)
+        ]
+        cases.append(
+            f"{where}: β = {', '.join(f'{beta:g}{words}' for beta, words in zip(here['beta'], lowest, strict=True))}."
+        )
+    rest = [f"And {len(cases) - _NAMED} more of the settings."] if len(cases) > _NAMED else []
+    return " ".join([*cases[:_NAMED], *rest])

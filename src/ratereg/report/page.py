@@ -80,9 +80,7 @@ def _exported(node: Any, name: str, notebook: str) -> str:
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
 
-    exporter = HTMLExporter(
-        template_name="template", extra_template_basedirs=[str(NOTEBOOK.parent)], exclude_anchor_links=True
-    )
+    exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(NOTEBOOK.parent)])
     exporter.register_preprocessor(TagRemovePreprocessor(remove_cell_tags={"parameters"}), enabled=True)
     page, _ = exporter.from_notebook_node(node, {"metadata": {"name": name}, "notebook": notebook})
     return str(page)

@@ -28,7 +28,9 @@ def resized(folder: str | Path, size: int) -> Path:
     if not 4 <= size <= 512:
         raise ValueError(f"report: size is {size}; give the pixels of a side, from 4 to 512.")
     if not folder.is_dir():
-        raise ValueError(f"report: size is for folders of images, and {str(folder)!r} is none; scale an array yourself.")
+        raise ValueError(
+            f"report: size is for folders of images, and {str(folder)!r} is none; scale an array yourself."
+        )
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not paths:

@@ -1,8 +1,7 @@
-"""HTML for the report's notebook: figures with text alternatives, tables with captions, and lists."""
+"""HTML for the report's notebook: figures with text alternatives, tables with captions, lists and downloads."""
 
 import base64
 import io
-import re
 from collections.abc import Iterable
 from html import escape
 
@@ -14,25 +13,26 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ratereg.plots import STYLE
+from ratereg.plots.data import description
 
 __all__ = ["download", "figure", "items", "sheet", "table"]
 
 
 def figure(drawn: Figure | np.ndarray, alt: str, caption: str) -> HTML:
-    """Return a Matplotlib figure, or pixels (height, width, channel) as uint8, with its text alternative and caption."""
+    """Return a figure, or pixels (height, width, channel) as uint8, with its text alternative and caption.
+
+    The text alternative of a figure of `ratereg.plots` goes on with the numbers that it shows.
+    """
     stream = io.BytesIO()
     if isinstance(drawn, Figure):
-        kind, style = "svg+xml", "card"
+        kind, style, alt = "svg+xml", "card", f"{alt} {description(drawn)}".strip()
         with plt.style.context(STYLE):
             drawn.savefig(stream, format="svg", metadata={"Date": None})
     else:
         kind, style = "png", "card pixels"
         Image.fromarray(drawn[..., 0] if drawn.shape[-1] == 1 else drawn[..., :3]).save(stream, "PNG", optimize=True)
-    source = f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
-    return HTML(
-        f'<figure><img class="{style}" alt="{escape(alt)}" src="{source}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+    image = f'<img class="{style}" alt="{escape(alt)}" src="{_address(f"image/{kind}", stream.getvalue())}">'
+    return HTML(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
 
 
 def sheet(images: np.ndarray, columns: int = 12) -> np.ndarray:
@@ -48,11 +48,10 @@ def sheet(images: np.ndarray, columns: int = 12) -> np.ndarray:
 def table(frame: pd.DataFrame, caption: str) -> HTML:
     """Return a table with its index as row headers; on a narrow screen it scrolls sideways, also by keyboard."""
     head, body = frame.rename_axis(columns=frame.index.name).rename_axis(None).to_html(border=0).split("<tbody>")
-    scoped = re.sub("<th>", '<th scope="col">', head) + "<tbody>" + re.sub("<th>", '<th scope="row">', body)
+    cells = head.replace("<th>", '<th scope="col">') + "<tbody>" + body.replace("<th>", '<th scope="row">')
     label = escape(caption)
-    return HTML(
-        f'<p class="caption">{label}</p><div class="scroll" role="region" tabindex="0" aria-label="{label}">{scoped}</div>'
-    )
+    scrolling = f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">{cells}</div>'
+    return HTML(f'<p class="caption">{label}</p>{scrolling}')
 
 
 def items(entries: Iterable[str]) -> HTML:
@@ -62,6 +61,10 @@ def items(entries: Iterable[str]) -> HTML:
 
 def download(frame: pd.DataFrame, name: str) -> HTML:
     """Return a link that saves a table, which lies in the page, as a CSV file of that name."""
-    data = base64.b64encode(frame.to_csv(index=False, float_format="%.6g").encode()).decode()
-    link = f'<a download="{escape(name)}" href="data:text/csv;base64,{data}">Download {escape(name)}</a>'
+    address = _address("text/csv", frame.to_csv(index=False, float_format="%.6g").encode())
+    link = f'<a download="{escape(name)}" href="{address}">Download {escape(name)}</a>'
     return HTML(f"<p>{link}: the numbers of the last step, which lie in this page.</p>")
+
+
+def _address(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
