@@ -1,7 +1,6 @@
-"""C sources of the package, compiled at their first use for the machine they run on.
+"""C compiled at its first use, for the machine that runs it, and kept in the cache.
 
-None is there where there is no C compiler ($CC, else cc, gcc or clang), where the cache cannot be written, or where the
-environment says RATEREG_KERNEL=0; then the programs in torch run instead.
+The environment variable CC names the compiler, else cc, gcc and clang are tried; RATEREG_KERNEL=0 turns C off.
 """
 
 import ctypes
@@ -13,93 +12,76 @@ import platform
 import shlex
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import torch
 
 from ratereg.storage import cache_directory
 
-__all__ = ["load", "on_threads"]
-
-_HEADER = Path(__file__).with_name("native.h")
+__all__ = ["load"]
 
 # Not -ffast-math: infinite distances have to stay infinite. The sums that may be reordered are marked in the source.
-_FLAGS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+_FLAGS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fPIC", "-shared"]
 
-# For the very processor; compilers for ARM do not all take it, and can do without.
+# For this very processor; some compilers for ARM do not take the flag.
 _TUNINGS: tuple[list[str], ...] = (["-march=native"], [])
 
 
 def load(source: Path, declare: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL | None:
-    """Return the library compiled from `source`, or None; the first call compiles it, in a second.
+    """Return the library compiled from a C file, or None where that fails or is turned off.
+
+    The first call compiles, which takes a second. Where that fails, a RuntimeWarning says so once.
 
     Arguments:
-        source: a C file; it may include native.h.
-        declare: called once with the library, to say what its functions take and return.
+        source: the C file.
+        declare: called once with the library, to declare its functions' arguments and results.
     """
     return None if os.environ.get("RATEREG_KERNEL") == "0" else _loaded(source, declare)
 
 
-def on_threads(work: Callable[[], object], most: int) -> None:
-    """Call `work` on torch's number of threads at once, `most` at the most, the calling one among them.
-
-    Each call is to take what is left to do until nothing is, so a thread that comes late changes nothing. They are
-    Python's threads: a kernel runs without the interpreter's lock, and no second OpenMP beside torch's.
-    """
-    others = [_pool(os.getpid()).submit(work) for _ in range(min(most, torch.get_num_threads()) - 1)]
-    try:
-        work()
-    finally:
-        for other in others:
-            if not other.cancel():
-                other.result()
-
-
-@functools.cache
-def _pool(process: int) -> ThreadPoolExecutor:
-    """Return a process's pool: a fork has none of its parent's threads. Threads start as they are needed."""
-    return ThreadPoolExecutor(1024, thread_name_prefix=f"ratereg-{process}")
-
-
 @functools.cache
 def _loaded(source: Path, declare: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL | None:
-    """Load a library, compiled now unless it has been, by such a compiler for such a processor; None if that fails."""
     chosen = os.environ.get("CC")
     compilers = [shlex.split(chosen)] if chosen else [["cc"], ["gcc"], ["clang"]]
+    failures = []
     for compiler, tuning in itertools.product(compilers, _TUNINGS):
         try:
             library = ctypes.CDLL(str(_compiled(source, [*compiler, *tuning])))
-        except (OSError, subprocess.SubprocessError):
+        except (OSError, subprocess.SubprocessError) as error:
+            failures.append(f"{shlex.join([*compiler, *tuning])}: {error}")
             continue
         declare(library)
         return library
+    warnings.warn(
+        f"{source.name} was not compiled, so PyTorch does its work, many times slower. Install gcc or clang, or set CC "
+        f"to a C compiler; RATEREG_KERNEL=0 chooses PyTorch without this warning. Tried {'; '.join(failures)}.",
+        RuntimeWarning,
+        stacklevel=4,
+    )
     return None
 
 
 def _compiled(source: Path, compiler: list[str]) -> Path:
-    """Return the path of the library in the cache, under a name that tells source, compiler, flags and processor."""
+    """Return the path of the library, whose name depends on source, compiler, flags and processor."""
 
     def run(*arguments: str) -> bytes:
         return subprocess.run([*compiler, *arguments], capture_output=True, check=True, timeout=60).stdout
 
-    flags = [*_FLAGS, f"-I{_HEADER.parent}"]
-    parts = [source.read_bytes(), _HEADER.read_bytes(), run("--version"), shlex.join([*compiler, *_FLAGS]).encode()]
-    digest = hashlib.sha256(b"\0".join([*parts, _processor().encode()])).hexdigest()[:16]
+    parts = [source.read_bytes(), run("--version"), shlex.join([*compiler, *_FLAGS]).encode(), _processor().encode()]
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
     path = cache_directory() / "kernels" / f"{source.stem}-{digest}.so"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Written aside and renamed, so that of two processes that compile at once neither loads half a file.
-        with tempfile.TemporaryDirectory(dir=path.parent) as aside:
-            part = Path(aside, path.name)
-            run(*flags, "-fPIC", "-shared", str(source), "-o", str(part), "-lm")
+        # Renamed when complete, so that a process that compiles at the same time never loads half a file.
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder, path.name)
+            run(*_FLAGS, str(source), "-o", str(part), "-lm")
             os.replace(part, path)
     return path
 
 
 def _processor() -> str:
-    """Return what the processor can do, as far as the system tells: code for one need not run on another."""
+    """Return the processor's features, where the system lists them: code for one processor need not run on another."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
-from ratereg.evaluation.aggregate import check_posteriors
-from ratereg.evaluation.bounds import bound_by_size
-from ratereg.evaluation.population import InformationBound, checked_sizes
-from ratereg.evaluation.sampling import sample_posteriors
+from ratereg.evaluation.population import InformationBound, bound_by_size, checked_sizes
+from ratereg.evaluation.posteriors import check_at_least, checked_posteriors, normal_noise, sample_posteriors
 from ratereg.models.layers import EnsembleMLP
 
 __all__ = ["FactorRegression", "factor_bound", "fit_factors"]
@@ -72,48 +70,47 @@ def fit_factors(
     others than those that the bound is evaluated on.
 
     Arguments:
-        mean: of q(z|x) for at least 20 images; leading axes are optional.
-        log_var: like `mean`.
+        mean: means of q(z|x) for at least 20 images; leading axes are optional. A member with a value that is NaN,
+            infinite or absurd has a regression that is NaN.
+        log_var: log-variances, like `mean`.
         factors: of these images, scaled to the unit cube, where they must be uniform and independent.
-        seed: of weights, batches and latents.
+        seed: seed of weights, batches and latents.
         steps: of training the network.
         width: of its two hidden layers.
         batch_size: images a step.
 
     Raises:
-        ValueError: shapes do not agree, there are fewer than 20 images, a factor is outside of [0, 1], or a value is
-            NaN or infinite.
+        ValueError: types or shapes do not agree, there are fewer than 20 images, a factor is outside of [0, 1], or a
+            number is too small.
     """
-    _check("fit_factors", mean, log_var, factors)
-    images, latent = mean.shape[-2:]
-    if images < 20:
-        raise ValueError(f"fit_factors: mean has {images} images; give at least 20.")
-    lead, device = tuple(mean.shape[:-2]), mean.device
+    check_at_least(1, steps=steps, width=width, batch_size=batch_size)
+    mean, log_var = checked_posteriors(mean, log_var, least=20)
+    factors = _checked_factors(factors, mean)
+    lead, device, (images, latent) = tuple(mean.shape[:-2]), mean.device, mean.shape[-2:]
     mean, std = mean.reshape(-1, images, latent).float(), (log_var.reshape(-1, images, latent).float() / 2).exp()
-    members = len(mean)
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(images, generator=generator).to(device)
+    order = torch.randperm(images, generator=generator, device="cpu").to(device)
     validation, training = order[: images // 10], order[images // 10 :]
     # Every member starts from the same weights, as it would alone.
-    generators = [torch.Generator().manual_seed(seed) for _ in range(members)]
-    network = EnsembleMLP([latent, width, width, 3 * _KERNELS * factors.shape[1]], generators).to(device)
+    generators = [torch.Generator().manual_seed(seed) for _ in mean]
+    network = EnsembleMLP([latent, width, width, 3 * _KERNELS * factors.shape[1]], generators).to(device, torch.float32)
     # The spread within the posteriors counts too: a collapsed latent has a constant mean.
     spread = (mean.var(-2, keepdim=True) + std.square().mean(-2, keepdim=True)).sqrt()
     regression = FactorRegression(network, mean.mean(-2, keepdim=True), spread, lead)
 
     def log_prob(rows: Tensor) -> Float[Tensor, "member batch"]:
-        noise = torch.randn(len(rows), latent, generator=generator).to(device)
+        noise = normal_noise((len(rows), latent), generator, device, torch.float32)
         return regression.log_prob(factors[rows].unsqueeze(0), mean[:, rows] + std[:, rows] * noise)
 
     parameters = list(network.parameters())
     optimizer = torch.optim.Adam(parameters, lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    best = torch.full((members,), -math.inf, device=device)
+    best = torch.full((len(mean),), -math.inf, dtype=torch.float32, device=device)
     kept = [parameter.detach().clone() for parameter in parameters]
     for step in range(1, steps + 1):
-        rows = training[torch.randint(len(training), (batch_size,), generator=generator).to(device)]
+        batch = torch.randint(len(training), (batch_size,), generator=generator, device="cpu").to(device)
         optimizer.zero_grad()
-        (-log_prob(rows).mean(1).sum()).backward()
+        (-log_prob(training[batch]).mean(1).sum()).backward()
         optimizer.step()
         schedule.step()
         if step % _VALIDATE_EVERY == 0 or step == steps:
@@ -143,44 +140,42 @@ def factor_bound(
 ) -> InformationBound:
     """Return a lower bound on I(x;z) of the population: E log r(f|z), the factors' own entropy being 0.
 
-    The number of evaluation images changes its error alone. It is as loose as the regression is worse than the true
+    The number of evaluation images changes its error only. It is as loose as the regression is worse than the true
     density of the factors given the latents.
 
     Arguments:
-        mean: of q(z|x) for independent images of the population, which `regression` was not fitted on.
-        log_var: like `mean`.
+        mean: means of q(z|x) for independent images of the population, which `regression` was not fitted on.
+        log_var: log-variances, like `mean`.
         factors: of these images, scaled to the unit cube.
         regression: the density r, from `fit_factors`, of the same leading axes.
-        generator: the source of noise, on the CPU; None takes torch's global one.
+        generator: source of the noise, on the CPU; None takes torch's global one.
         sizes: numbers of images, the first ones of those given; None for powers of two up to all of them.
         draws: samples of z per image, at least 2.
 
     Raises:
-        ValueError: shapes do not agree, a size is impossible, a factor is outside of [0, 1], `draws` is below 2, or a
-            value is NaN or infinite.
+        ValueError: types or shapes do not agree, a size is impossible, a factor is outside of [0, 1], or `draws` is
+            below 2.
 
     Source: Barber and Agakov (2003).
     """
-    _check("factor_bound", mean, log_var, factors)
+    mean, log_var = checked_posteriors(mean, log_var, least=2)
+    factors = _checked_factors(factors, mean)
     if tuple(mean.shape[:-2]) != regression.lead:
         raise ValueError(
-            f"factor_bound: mean has leading axes {tuple(mean.shape[:-2])}, the regression {regression.lead}; fit and "
-            "evaluate the same members."
+            f"mean has leading axes {tuple(mean.shape[:-2])}, the regression {regression.lead}; fit and evaluate the "
+            "same members."
         )
-    chosen = checked_sizes("factor_bound", sizes, mean.shape[-2], least=2)
-    rows = torch.arange(max(chosen), device=mean.device)
-    z, _ = sample_posteriors(mean, log_var, rows, draws, generator)
-    flat = z.reshape(-1, draws * len(rows), z.shape[-1])
-    repeated = factors[rows].repeat(draws, 1).unsqueeze(0)
-    terms: Float64[Tensor, "member sample"] = regression.log_prob(repeated, flat).double()
-    return bound_by_size(terms.reshape(*regression.lead, draws, len(rows)), chosen)
+    chosen = checked_sizes(sizes, mean.shape[-2])
+    count = max(chosen)
+    z, _ = sample_posteriors(mean, log_var, torch.arange(count, device="cpu"), draws, generator)
+    flat = z.reshape(-1, draws * count, z.shape[-1])
+    terms = regression.log_prob(factors[:count].repeat(draws, 1).unsqueeze(0), flat).double()
+    return bound_by_size(terms.reshape(*regression.lead, draws, count), chosen)
 
 
-def _check(caller: str, mean: Tensor, log_var: Tensor, factors: Tensor) -> None:
-    check_posteriors(mean, log_var)
+def _checked_factors(factors: Tensor, mean: Tensor) -> Float[Tensor, "image factor"]:
     if factors.ndim != 2 or len(factors) != mean.shape[-2]:
-        raise ValueError(
-            f"{caller}: factors has shape {tuple(factors.shape)} for {mean.shape[-2]} images; give (image, factor)."
-        )
+        raise ValueError(f"factors has shape {tuple(factors.shape)} for {mean.shape[-2]} images; give (image, factor).")
     if not bool(((factors >= 0) & (factors <= 1)).all()):
-        raise ValueError(f"{caller}: factors holds NaN or values outside of [0, 1]; scale them to the unit cube.")
+        raise ValueError("factors holds NaN or values outside of [0, 1]; scale them to the unit cube.")
+    return factors.to(mean.device)

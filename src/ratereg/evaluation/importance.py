@@ -2,20 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ratereg.evaluation.importance_weights import checked_population
-from ratereg.evaluation.sampling import two_stage_covariance
-from ratereg.models import Bernoulli, LatentVariableModel
+from ratereg.evaluation.images import Images, Quantity, batches, checked_images, encode_batches, quantity_of
+from ratereg.evaluation.posteriors import check_at_least, log_prior, normal_noise
+from ratereg.evaluation.standard_errors import checked_population, nan_unless_finite, two_stage_covariance
+from ratereg.models import LatentVariableModel
 
-__all__ = ["ImportanceWeightedBound", "Quantity", "checked_images", "importance_weighted_bound", "quantity_of"]
-
-Quantity = Literal["log-likelihood", "pseudo-evidence"]
-"""What log of the integral of p(z) exp(-D(x, z)) is: see `Likelihood.is_density`."""
+__all__ = ["ImportanceWeightedBound", "importance_weighted_bound"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +42,7 @@ class ImportanceWeightedBound:
 @torch.no_grad()
 def importance_weighted_bound(
     model: LatentVariableModel,
-    x: Float[Tensor, "*#member image pixels"],
+    x: Images,
     samples: int,
     generator: torch.Generator | None = None,
     *,
@@ -64,48 +61,45 @@ def importance_weighted_bound(
     says how well L_K is known, not how far log p(x) is above. With a handful of images raise `repeats`. Images are
     encoded once and samples streamed, so memory does not grow with K. The noise of an image is the same for all
     members, so that contrasts between them are paired, and does not depend on `batch_size` or `chunk`. A member that
-    has diverged has NaN.
+    has diverged, or whose posteriors are absurd, has NaN.
 
     Arguments:
         model: the ensemble.
-        x: images, of all members alike or with a leading axis of 1 or of the members.
+        x: images (image, pixels), of all members alike or with a leading axis of the members; see `images.Images`.
         samples: K.
-        generator: the source of noise, on the CPU; None takes torch's global one.
+        generator: source of the noise, on the CPU; None takes torch's global one.
         repeats: sets of K samples, at least 2.
         population: how many images `x` was drawn from at random, without replacement; None if `x` is all there are.
         batch_size: images decoded at once, times `chunk`.
-        chunk: samples of each that are decoded at once.
+        chunk: samples of each image that are decoded at once.
 
     Raises:
         ValueError: `x` does not fit the model or is not finite, or a number is too small.
 
     Source: Burda, Grosse and Salakhutdinov (2016), eq. 8.
     """
+    check_at_least(1, samples=samples, batch_size=batch_size, chunk=chunk)
+    check_at_least(2, repeats=repeats)
     x = checked_images(model, x)
     images = x.shape[1]
-    least = {"samples": 1, "repeats": 2, "batch_size": 1, "chunk": 1}
-    given = {"samples": samples, "repeats": repeats, "batch_size": batch_size, "chunk": chunk}
-    for name, value in given.items():
-        if value < least[name]:
-            raise ValueError(f"{name} is {value}; give at least {least[name]}.")
     population = checked_population(population, images)
-    batches = [slice(start, start + batch_size) for start in range(0, images, batch_size)]
-    encoded = [model.encode(x[:, here].to(model.device)) for here in batches]
-    latent = encoded[0][0].shape[-1]
-
-    shape = (model.members, repeats, images)
-    log_sum = torch.full(shape, -math.inf, dtype=torch.float64, device=model.device)
+    mean, log_var = encode_batches(model, images, batches(x, batch_size))
+    log_sum = torch.full((model.members, repeats, images), -math.inf, dtype=torch.float64, device=model.device)
     log_sum_of_squares = log_sum.clone()
     for repeat in range(repeats):
         for first in range(0, samples, chunk):
             # One sample of all images at a time, so that the noise is the same however the work is cut.
-            count = min(chunk, samples - first)
-            noise = torch.stack([torch.randn(images, latent, generator=generator) for _ in range(count)])
-            for here, (mean, log_var) in zip(batches, encoded, strict=True):
-                weights = _log_weights(model, x[:, here].to(model.device), mean, log_var, noise[:, here])
+            noise = torch.stack(
+                [
+                    normal_noise(mean.shape[1:], generator, model.device, torch.float32)
+                    for _ in range(min(chunk, samples - first))
+                ]
+            )
+            for here, some in batches(x, batch_size):
+                weights = _log_weights(model, some, mean[:, here], log_var[:, here], noise[:, here])
                 for total, terms in ((log_sum, weights), (log_sum_of_squares, 2 * weights)):
                     total[:, repeat, here] = torch.logaddexp(total[:, repeat, here], terms.logsumexp(1))
-    values = log_sum - math.log(samples)
+    values = nan_unless_finite(log_sum - math.log(samples))
     per_image = values.mean(1)
     return ImportanceWeightedBound(
         per_image=per_image,
@@ -129,47 +123,8 @@ def _log_weights(
     center, log_var = mean.double().unsqueeze(1), log_var.double().unsqueeze(1)
     std = (log_var / 2).exp()
     # The decoder sees z in the model's type, so all densities are taken at z as rounded.
-    rounded = (center + std * noise.to(mean.device)).to(mean.dtype)
+    rounded = (center + std * noise).to(mean.dtype)
     z = rounded.double()
     log_q = -(((z - center) / std).square() + log_var + math.log(2 * math.pi)).sum(-1) / 2
     parameters = model.decode(rounded.flatten(1, 2)).unflatten(1, rounded.shape[1:3])
-    return model.prior.log_prob(z) - log_q - model.likelihood.distortion(parameters, x.unsqueeze(1)).double()
-
-
-def quantity_of(model: LatentVariableModel, x: Float[Tensor, "*#member image pixels"]) -> Quantity:
-    """Return what a bound on log p(x) bounds, for images like `x`."""
-    return "log-likelihood" if model.likelihood.is_density(x) else "pseudo-evidence"
-
-
-@torch.no_grad()
-def checked_images(model: LatentVariableModel, x: Float[Tensor, "..."]) -> Float[Tensor, "#member image pixels"]:
-    """Return the images with their member axis, of length 1 if they are the same for all members.
-
-    Raises:
-        ValueError: `x` is misshapen, has no image or not the model's number of pixels, is not finite, or, for a
-            Bernoulli likelihood, leaves [0, 1].
-    """
-    if x.ndim not in (2, 3) or 0 in x.shape or (x.ndim == 3 and x.shape[0] not in (1, model.members)):
-        raise ValueError(
-            f"x has shape {tuple(x.shape)}; give (image, pixels) or (member, image, pixels), for 1 or "
-            f"{model.members} members and at least one image."
-        )
-    x = x.unsqueeze(0) if x.ndim == 2 else x
-    if not torch.isfinite(x).all():
-        raise ValueError("x holds NaN or infinity; give finite pixels.")
-    if isinstance(model.likelihood, Bernoulli) and not ((x >= 0) & (x <= 1)).all():
-        raise ValueError(
-            f"x holds pixels from {float(x.min()):g} to {float(x.max()):g}, and the likelihood is Bernoulli; give "
-            "pixels in [0, 1]."
-        )
-    try:
-        mean, _ = model.encode(x[:, :1].to(model.device))
-    except RuntimeError as error:
-        raise ValueError(
-            f"x has {x.shape[-1]} pixels an image, which the model does not encode ({error}); give the images that it "
-            "was made for."
-        ) from error
-    decoded = model.decode(mean).shape[-1]
-    if decoded != x.shape[-1]:
-        raise ValueError(f"x has {x.shape[-1]} pixels an image, and the model decodes to {decoded}; give as many.")
-    return x
+    return log_prior(model.prior, z) - log_q - model.likelihood.distortion(parameters, x.unsqueeze(1)).double()

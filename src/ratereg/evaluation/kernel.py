@@ -1,4 +1,4 @@
-"""The compiled sum over mixture components; where it is not `available()`, the program in torch runs instead."""
+"""The compiled sum over mixture components; where it is not `available()`, PyTorch does the same."""
 
 import ctypes
 import math
@@ -11,17 +11,22 @@ from torch import Tensor
 
 from ratereg.native import load
 
-__all__ = ["available", "log_sum_of_densities"]
+__all__ = ["available", "log_sum_of_densities", "program"]
 
 _SOURCE = Path(__file__).with_name("mixture.c")
 
 _QUERIES = 4096
-"""Queries a call of the kernel works on at the most: so many that laying out the components costs little beside it."""
+"""Most queries a call of the kernel works on: so many that laying out the components costs little."""
 
 
 def available() -> bool:
-    """Return whether sums over components run in the compiled kernel; the first call compiles it, in a second."""
+    """Return whether the kernel is compiled; the first call compiles it, in a second."""
     return load(_SOURCE, _declare) is not None
+
+
+def program(device: torch.device | str) -> str:
+    """Return which program sums mixture components on a device, "mixture.c" or "torch"."""
+    return "mixture.c" if torch.device(device).type == "cpu" and available() else "torch"
 
 
 def log_sum_of_densities(
@@ -30,54 +35,69 @@ def log_sum_of_densities(
     log_var: Float[Tensor, "component latent"],
     left_out: Int64[Tensor, " query"] | None = None,
 ) -> Float64[Tensor, " query"]:
-    """Return log sum_n q(z|x_n) in nats, on torch's number of threads, all tensors on the CPU.
+    """Return log sum_n q(z|x_n) in nats, on PyTorch's number of threads, all tensors on the CPU.
 
     Arguments:
-        z: where to evaluate.
-        mean: of the components.
-        log_var: of the components.
-        left_out: for each query the row of a component that its sum goes without.
+        z: points to evaluate at.
+        mean: means of the components.
+        log_var: log-variances of the components.
+        left_out: for each query the row of a component that its sum omits.
 
     Raises:
+        ValueError: a tensor is not on the CPU, or its type or shape does not fit.
         RuntimeError: the kernel is not available.
         MemoryError: there is no memory for one block of components.
     """
     library = load(_SOURCE, _declare)
     if library is None:
-        raise RuntimeError("the kernel could not be compiled here; ask available() first.")
-    z, mean, log_var = z.double().contiguous(), mean.double().contiguous(), log_var.double()
+        raise RuntimeError("The kernel is not compiled here; call available() first.")
+    z, mean, log_var = (tensor.to(torch.float64).contiguous() for tensor in (z, mean, log_var))
     log2e = math.log2(math.e)
-    scale = (log_var / -2).exp_().mul_(math.sqrt(log2e / 2)).contiguous()
-    constant = (log_var.sum(1) + log_var.shape[1] * math.log(2 * math.pi)) * (log2e / 2)
-    # The kernel's float32 starts from a place amid the means, so that those far from the origin lose nothing.
+    scale = (log_var / -2).exp_().mul_(math.sqrt(log2e / 2))
+    constant = (log_var.sum(1) + log_var.shape[-1] * math.log(2 * math.pi)) * (log2e / 2)
+    # The kernel's float32 counts from the middle of the means, so that means far from the origin lose nothing.
     center = mean.mean(0)
     skipped = None if left_out is None else left_out.contiguous()
-    out = torch.empty(len(z), dtype=torch.float64)
+    out = torch.empty(len(z), dtype=torch.float64, device="cpu")
+    (components, latent), queries = mean.shape, len(z)
+    components_at = [
+        _pointer("mean", mean, components, latent),
+        _pointer("log_var", scale, components, latent),
+        _pointer("log_var", constant, components),
+        _pointer("mean", center, latent),
+    ]
     threads = torch.get_num_threads()
-    rounds = max(1, math.ceil(len(z) / (threads * _QUERIES)))
-    size = max(1, math.ceil(len(z) / (threads * rounds)))
+    rounds = max(1, math.ceil(queries / (threads * _QUERIES)))
+    size = max(1, math.ceil(queries / (threads * rounds)))
 
     def work(start: int) -> int:
-        rows = slice(start, start + size)
-        return int(
-            library.log_sum_of_densities(
-                z[rows].data_ptr(),
-                mean.data_ptr(),
-                scale.data_ptr(),
-                constant.data_ptr(),
-                center.data_ptr(),
-                None if skipped is None else skipped[rows].data_ptr(),
-                out[rows].data_ptr(),
-                len(out[rows]),
-                *mean.shape,
-            )
-        )
+        rows = slice(start, min(start + size, queries))
+        count = rows.stop - start
+        skipped_at = None if skipped is None else _pointer("left_out", skipped[rows], count, dtype=torch.int64)
+        queries_at, out_at = _pointer("z", z[rows], count, latent), _pointer("out", out[rows], count)
+        sizes = count, components, latent
+        return int(library.log_sum_of_densities(queries_at, *components_at, skipped_at, out_at, *sizes))
 
-    # Threads of Python's: the kernel runs without the interpreter's lock, and no second OpenMP beside torch's.
+    # Python's threads: the kernel runs without the interpreter's lock, and needs no OpenMP beside PyTorch's.
     with ThreadPoolExecutor(threads) as pool:
-        if any(pool.map(work, range(0, len(z), size))):
-            raise MemoryError(f"There is no memory for a block of components with {mean.shape[1]} latent dimensions.")
+        if any(pool.map(work, range(0, queries, size))):
+            raise MemoryError(f"There is no memory for a block of components with {latent} latent dimensions.")
     return out
+
+
+def _pointer(name: str, tensor: Tensor, *shape: int, dtype: torch.dtype = torch.float64) -> int:
+    """Return a tensor's address. Every tensor that the kernel gets passes here.
+
+    Raises:
+        ValueError: it is not what the kernel takes it to be.
+    """
+    fits = tensor.device.type == "cpu" and tensor.dtype == dtype and tensor.shape == shape
+    if not fits or not tensor.is_contiguous():
+        raise ValueError(
+            f"{name} is {tensor.dtype} {tuple(tensor.shape)} on {tensor.device}; the kernel takes contiguous {dtype} "
+            f"{shape} on the CPU."
+        )
+    return tensor.data_ptr()
 
 
 def _declare(library: ctypes.CDLL) -> None:

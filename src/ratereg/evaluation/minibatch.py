@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ratereg.evaluation.aggregate import check_posteriors, component_log_prob
+from ratereg.evaluation.aggregate import component_log_prob
+from ratereg.evaluation.posteriors import check_at_least
 
 __all__ = ["MinibatchMethod", "minibatch_log_prob", "minibatch_weights"]
 
@@ -37,24 +38,22 @@ def minibatch_weights(batch: int, images: int, method: MinibatchMethod) -> Float
         method: which estimate.
 
     Raises:
-        ValueError: the method is unknown, or the batch is empty, larger than the data set, or of one image for
-            "stratified".
+        ValueError: the method is unknown, or the batch is empty, larger than the data set, or of one image where
+            "stratified" needs another.
 
     Source: Chen, Li, Grosse and Duvenaud (2018).
     """
     if method not in ("plain", "weighted", "stratified"):
         raise ValueError(f"method is {method!r}; give 'plain', 'weighted' or 'stratified'.")
-    if not 1 <= batch <= images:
-        raise ValueError(
-            f"batch is {batch} and images is {images}; give a batch of at least one image, of all at most."
-        )
-    if method != "stratified":
-        return torch.full((batch, batch), 1 / batch if method == "plain" else 1 / (images * batch), dtype=torch.float64)
+    check_at_least(2 if method == "stratified" else 1, batch=batch)
+    if not batch <= images:
+        raise ValueError(f"batch is {batch} and images is {images}; give a batch of at most all images.")
     others = batch - 1
-    if others == 0:
-        raise ValueError("batch is 1; 'stratified' needs at least 2 images, the own one and another.")
-    weights = torch.full((batch, batch), 1 / others, dtype=torch.float64)
-    row = torch.arange(batch)
+    weight = {"plain": 1 / batch, "weighted": 1 / (images * batch), "stratified": 1 / max(1, others)}[method]
+    weights = torch.full((batch, batch), weight, dtype=torch.float64, device="cpu")
+    if method != "stratified":
+        return weights
+    row = torch.arange(batch, device="cpu")
     weights[row, row] = 1 / images
     # By row and column: strided writes into the flattened matrix, as they are about, fill columns 0 and 1 of every
     # row, so that an own component weighs 1/M instead of 1/N.
@@ -76,20 +75,19 @@ def minibatch_log_prob(
 
     Arguments:
         z: one latent per image of the batch, drawn from its own posterior; leading axes are optional.
-        mean: of the posteriors of the batch, row by row those of `z`.
-        log_var: of the posteriors, like `mean`.
+        mean: means of the posteriors of the batch, row by row those of `z`.
+        log_var: log-variances of the posteriors, like `mean`.
         images: N, the size of the data set that the batch was drawn from.
         method: "plain", "weighted" or "stratified".
 
     Raises:
-        ValueError: shapes do not agree, a value is NaN or infinite, or as in `minibatch_weights`.
+        ValueError: types or shapes do not agree, or as in `minibatch_weights`.
 
     Source: Chen, Li, Grosse and Duvenaud (2018).
     """
-    check_posteriors(mean, log_var)
+    densities = component_log_prob(z, mean, log_var)
     if z.shape != mean.shape:
         raise ValueError(
             f"z has shape {tuple(z.shape)} and mean {tuple(mean.shape)}; give one z for each image of the batch."
         )
-    log_weights = minibatch_weights(mean.shape[-2], images, method).log().to(mean.device)
-    return (component_log_prob(z, mean, log_var) + log_weights).logsumexp(-1)
+    return (densities + minibatch_weights(mean.shape[-2], images, method).log().to(mean.device)).logsumexp(-1)

@@ -4,31 +4,46 @@ For a fixed decoder and prior, the posteriors that minimize distortion + beta x 
 p(z) exp(-D(x, z) / beta). Annealing from the prior through t = 1 / beta visits all of them in one run.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from ratereg.evaluation.annealed_walk import Chains, Walk, walk
-from ratereg.evaluation.geometric_path import path_from_prior
-from ratereg.evaluation.importance_weights import (
+from ratereg.evaluation.annealed_walk import Chains, Walk, path_from_prior, tuned_walk
+from ratereg.evaluation.images import Images
+from ratereg.evaluation.posteriors import check_at_least
+from ratereg.evaluation.standard_errors import (
     checked_population,
     effective_sample_size,
     leave_one_out,
     log_mean_exp,
     mean_and_error,
 )
-from ratereg.evaluation.journal import Journal, digest
-from ratereg.evaluation.schedules import geometric_schedule
 from ratereg.models import LatentVariableModel
 
-__all__ = ["OptimalCurve", "optimal_rate_distortion"]
+__all__ = ["OptimalCurve", "geometric_schedule", "optimal_rate_distortion"]
 
 _ENOUGH = 0.25
 """The share of the chains that must count in effect, in every image, for a point to be relied on."""
+
+
+def geometric_schedule(temperatures: int, last: float, offset: float = 0.01) -> list[float]:
+    """Return temperatures from 0 to `last` in `temperatures` steps: equal ratios above `offset`, equal steps below.
+
+    t_k = offset [(1 + last / offset)^(k / temperatures) - 1]. The path from the prior changes by about the same amount
+    for each doubling of t, from where t times the spread of the distortion is about 1.
+
+    Raises:
+        ValueError: `temperatures` is below 1, or `last` or `offset` is not positive.
+    """
+    check_at_least(1, temperatures=temperatures)
+    if not (0 < last < math.inf and 0 < offset < math.inf):
+        raise ValueError(f"last and offset are {last!r} and {offset!r}; give positive temperatures.")
+    growth = math.log1p(last / offset) / temperatures
+    return [*(offset * math.expm1(growth * k) for k in range(temperatures)), float(last)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +76,7 @@ class OptimalCurve:
 
 def optimal_rate_distortion(
     model: LatentVariableModel,
-    x: Float[Tensor, "*#member image pixels"],
+    x: Images,
     *,
     betas: Sequence[float] = (5.0, 3.0, 2.0, 1.0, 0.7, 0.5, 0.3, 0.1),
     chains: int = 16,
@@ -70,64 +85,46 @@ def optimal_rate_distortion(
     seed: int = 0,
     population: int | None = None,
     decodes: int = 2048,
-    checkpoint: Path | None = None,
-    checkpoint_seconds: float = 60.0,
-    progress: bool = False,
 ) -> OptimalCurve:
     """Trace the rate-distortion curve of each member's decoder, by annealing from the prior to t = 1 / min(betas).
 
     Step sizes are tuned on one pass and frozen for the next, as in `annealed_importance_sampling`. The smaller beta is,
     the longer the way from the prior, and the more temperatures it takes; `reliable` and `covered` say how far the run
     got. At t = 1 the sum rate + distortion is the estimate of -log p(x), or minus the log of the pseudo-evidence on
-    soft pixels. A float32 decoder's distortion has an error of about 1e-7 of its size, which t multiplies.
+    soft pixels. A float32 decoder's distortion has an error of about 1e-7 of its size, which t multiplies. A member
+    whose decoder gives NaN has NaN.
 
     Arguments:
         model: the ensemble.
-        x: the images, of each member or of all alike.
+        x: images (image, pixels), of all members alike or with a leading axis of the members; see `images.Images`.
         betas: where to record points, in any order.
         chains: for each image and member, at least 2.
         temperatures: steps of `geometric_schedule`, to which the recorded points are added.
         leapfrog: steps of the integrator in each transition.
-        seed: of all noise.
+        seed: seed of the noise.
         population: how many images `x` was drawn from; None when these are all there are.
         decodes: latents (members x images x chains) decoded at once; bounds the memory.
-        checkpoint: a file for the state, from which the same call goes on; None keeps nothing.
-        checkpoint_seconds: between saves.
-        progress: whether to show a bar.
 
     Raises:
-        ValueError: an argument is out of its range, `x` holds NaN or does not fit the model, or the checkpoint is of
-            other settings, images or weights.
+        ValueError: an argument is out of its range, or `x` holds NaN or does not fit the model.
 
     Source: Huang et al. (2020), Evaluating lossy compression rates of deep generative models.
     """
     how = Chains(chains, leapfrog, seed)
-    points = torch.tensor(sorted(set(betas), reverse=True), dtype=torch.float64)
-    if len(points) == 0 or not (points.isfinite() & (points > 0)).all():
+    points = sorted({float(beta) for beta in betas}, reverse=True)
+    if not points or not all(0 < point < math.inf for point in points):
         raise ValueError(f"betas is {betas!r}; give at least one, all positive.")
-    recorded = (1 / points).tolist()
+    recorded = [1 / point for point in points]
     schedule = sorted({*geometric_schedule(temperatures, recorded[-1]), *recorded})
     path = path_from_prior(model, x, decodes)
     population = checked_population(population, path.x.shape[1])
-    settings = {"estimator": "optimal rate-distortion", "x": digest(path.x), "temperatures": schedule}
-    journal = Journal(
-        checkpoint,
-        settings | {"betas": points.tolist()} | vars(how),
-        path.fingerprint(),
-        seconds=checkpoint_seconds,
-        total=2 * (len(schedule) - 1),
-        progress=progress,
-    )
-    with journal:
-        tuned = walk(path, schedule, how, journal, phase="tuning")
-        record = [schedule.index(temperature) for temperature in recorded]
-        frozen = walk(path, schedule, how, journal, phase="forward", step_sizes=tuned.step_sizes, record=record)
-    return _curve(points.to(model.device), frozen, population)
+    record = [schedule.index(temperature) for temperature in recorded]
+    frozen = tuned_walk(path, schedule, how, moves=len(schedule) - 1, record=record)
+    return _curve(torch.tensor(points, dtype=torch.float64, device=model.device), frozen, population)
 
 
 def _curve(betas: Float64[Tensor, " point"], frozen: Walk, population: int) -> OptimalCurve:
-    log_weights = frozen.recorded_log_weights.transpose(0, 1)
-    distortion = frozen.recorded_distortion.transpose(0, 1)
+    log_weights, distortion = (torch.stack(values, 1) for values in zip(*frozen.recorded, strict=True))
     whole = _rate_and_distortion(log_weights, distortion, 1 / betas[:, None])
     left_out = _rate_and_distortion(leave_one_out(log_weights), leave_one_out(distortion), 1 / betas[:, None, None])
     (rate, rate_se, _), (mean_distortion, distortion_se, _) = (

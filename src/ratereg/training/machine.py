@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ratereg.models import MLP, VAE, Bernoulli
-from ratereg.training.allocator import keep_freed_memory
 from ratereg.training.counting import counted
 from ratereg.training.graph import replayed
 from ratereg.training.precision import Precision
@@ -51,8 +50,6 @@ def measure_machine(device: torch.device, precision: Precision) -> Machine:
 
     As in training, each thread of a CPU works by itself, and all do at once.
     """
-    if device.type == "cpu":
-        keep_freed_memory()
     precisions: set[Precision] = {"float32", precision}
     dtype = getattr(torch, precision)
     layers = {one: _layer(device, getattr(torch, one)) for one in precisions}

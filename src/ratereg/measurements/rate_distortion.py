@@ -1,0 +1,64 @@
+"""Rate, distortion and negative ELBO of training and test images."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ratereg.data import ImageSet
+from ratereg.evaluation import encode
+from ratereg.evaluation.rate_distortion import distortion_per_draw, mean_over_images
+from ratereg.measurements.measured import Measured, Measurement, at_least, chosen, partitions, pixels_of, stream
+from ratereg.models import LatentVariableModel
+
+__all__ = ["RateDistortion"]
+
+
+@dataclass(frozen=True)
+class RateDistortion(Measurement):
+    """Rate, distortion and their sum, the negative ELBO at beta = 1, of each partition, in nats.
+
+    Standard errors are over the draws of z, and over the images where these are a random subset.
+
+    Arguments:
+        images: images of each partition, a random subset; None for all.
+    """
+
+    images: int | None = None
+
+    columns: ClassVar = (
+        "images",
+        *(f"{name}{end}" for name in ("rate", "distortion", "negative_elbo") for end in ("", "_se")),
+    )
+
+    def __post_init__(self) -> None:
+        if self.images is not None:
+            at_least("RateDistortion", 2, images=self.images)
+
+    def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
+        """Measure every member on the training and on the test images."""
+        pixels = pixels_of(images, model.device)
+        rows = []
+        for partition, all_rows in partitions(images):
+            generator = stream(f"evaluation/{partition}")
+            subset = chosen(all_rows, self.images, generator).to(model.device)
+            encodings = encode(model, pixels, subset)
+            costs = distortion_per_draw(model, pixels, subset, encodings, generator)
+            distortion, distortion_se = mean_over_images(costs, len(all_rows))
+            _, elbo_se = mean_over_images(costs + encodings.rate.unsqueeze(1), len(all_rows))
+            rate = encodings.rate.mean(1)
+            rate_se = (encodings.rate.var(1) * max(0.0, 1 / len(subset) - 1 / len(all_rows))).sqrt()
+            for member in range(model.members):
+                values = {
+                    "rate": rate[member],
+                    "rate_se": rate_se[member],
+                    "distortion": distortion[member],
+                    "distortion_se": distortion_se[member],
+                    "negative_elbo": rate[member] + distortion[member],
+                    "negative_elbo_se": elbo_se[member],
+                }
+                finite = all(math.isfinite(values[name]) for name in ("rate", "distortion"))
+                rows.append(
+                    {"member": member, "partition": partition, "images": len(subset)}
+                    | {name: value.item() if finite else math.nan for name, value in values.items()}
+                )
+        return Measured(rows)
