@@ -1,13 +1,18 @@
 """What images are before and after they are split into training and test."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
 __all__ = ["ImageSet", "Images"]
+
+
+Draw = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +28,9 @@ class Images:
         factors: what each image was made from, where that is known.
         factor_names: of the columns of `factors`.
         ranges: lower and upper end of the factors that vary.
+        periods: of the factors that are circles, in their units.
+        draw: where a program draws the images, from a number and a seed to fresh ones, flattened, and their factors
+            in the unit cube; the first images are the same for every number.
         labels: the class of each image, where there are classes.
     """
 
@@ -33,6 +41,8 @@ class Images:
     factors: Float64[np.ndarray, "image factor"] | None = None
     factor_names: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    periods: Mapping[str, float] = field(default_factory=dict)
+    draw: Draw | None = None
     labels: Int64[np.ndarray, " image"] | None = None
 
 
@@ -47,6 +57,7 @@ class ImageSet:
         train, test: rows of `pixels`, sorted, none in both.
         factors: what each image was made from, where that is known.
         factor_names: of the columns of `factors`.
+        ranges, periods, draw: as in `Images`.
         labels: the class of each image, where there are classes.
         binarize: "static" or "dynamic" if `pixels` are binary draws, else None.
         gray: with "dynamic", the images that the draws come from, for training to draw anew at each step; else None.
@@ -59,6 +70,9 @@ class ImageSet:
     test: Int64[Tensor, " test"]
     factors: Float64[Tensor, "image factor"] | None = None
     factor_names: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    periods: Mapping[str, float] = field(default_factory=dict)
+    draw: Draw | None = None
     labels: Int64[Tensor, " image"] | None = None
     binarize: str | None = None
     gray: UInt8[Tensor, "image channel height width"] | None = None
@@ -68,3 +82,21 @@ class ImageSet:
         """(channels, rows, columns)."""
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
+
+    def unit_cube(self) -> Float64[Tensor, "image factor"]:
+        """Return the factors that vary, scaled from `ranges` to the unit cube.
+
+        Raises:
+            ValueError: the factors are not known.
+        """
+        if self.factors is None or not self.ranges:
+            raise ValueError(f"unit_cube: the factors of {self.name!r} are not known; give images that have factors.")
+        columns = [self.factor_names.index(name) for name in self.ranges]
+        low, high = torch.tensor(list(self.ranges.values()), dtype=torch.float64).T
+        return (self.factors[:, columns] - low) / (high - low)
+
+    def unit_periods(self) -> list[float]:
+        """Return the period of each column of `unit_cube`, infinity for those that are no circles."""
+        return [
+            self.periods.get(name, math.inf) / (high - low) for name, (low, high) in self.ranges.items()
+        ]

@@ -13,7 +13,7 @@ from ratereg.data.binarization import BINARIZATIONS, binarized
 from ratereg.data.images import KNOWN, read_known
 from ratereg.data.imageset import Images, ImageSet
 
-__all__ = ["load"]
+__all__ = ["NAMES", "SPLITS", "load", "read_source"]
 
 _MADE = {"tetrominoes": tetrominoes.images}
 """The sources that are drawn by a program, and what draws them."""
@@ -62,7 +62,7 @@ def load(
     if binarize is not None and binarize not in BINARIZATIONS:
         raise ValueError(f"data.load: binarize is {binarize!r}; give None, {' or '.join(map(repr, BINARIZATIONS))}.")
     splits.checked_seed(seed)
-    images = _read(source)
+    images = read_source(source)
     train, test = _split(images, split, share, seed)
     if n_train is not None:
         train = splits.subset(train, n_train, name="n_train", seed=seed)
@@ -78,13 +78,17 @@ def load(
         test=torch.from_numpy(np.searchsorted(used, test)),
         factors=None if images.factors is None else torch.from_numpy(images.factors[used]),
         factor_names=images.factor_names,
+        ranges=images.ranges,
+        periods=images.periods,
+        draw=images.draw,
         labels=None if images.labels is None else torch.from_numpy(images.labels[used]),
         binarize=binarize,
         gray=pixels if binarize == "dynamic" else None,
     )
 
 
-def _read(source: str | Path | np.ndarray | Tensor) -> Images:
+def read_source(source: str | Path | np.ndarray | Tensor) -> Images:
+    """Read all images of a source, not yet split; `load` says what is refused."""
     if isinstance(source, np.ndarray | Tensor):
         return read_array(source)
     if not isinstance(source, str | Path):
