@@ -1,6 +1,9 @@
-"""Which images a training learns from and is measured on, as a frozen value, identified by their content."""
+"""The images that a study takes, as a frozen value that is identified by the images' content."""
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -8,29 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from ratereg.data import splits
-from ratereg.data.binarization import BINARIZATIONS
 from ratereg.data.imageset import ImageSet
-from ratereg.data.sources import NAMES, SPLITS, load, read_source
+from ratereg.data.sources import NAMES, check_choices, load, read_source
 
 __all__ = ["Data"]
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which images, split how; the arguments of `ratereg.data.load`.
+    """Images and their split: the arguments of `ratereg.data.load`, as a value.
 
     Arguments:
         source: "tetrominoes", "fashion-mnist", "mnist", "mnist-10k", or the path of the user's own array file or folder
             of images.
         split: the rule that separates training from test images, for example "default" or "checkerboard".
         share: the share that the splits "cv" (of the images) and "cd" (of the volume) take.
-        n_train, n_test: keep that many images of a side, chosen at random.
-        seed: of the split and of the binarization, not of the training.
+        n_train, n_test: number of images of a side to keep, chosen at random.
+        seed: seed of the split and of the binarization, not of the training.
         binarize: None for the images as they are, "static" or "dynamic" for binary draws of them.
 
     Raises:
-        ValueError: `source` is neither a name nor a path, or another argument is of the wrong kind or out of range.
+        ValueError: `source` is neither a name nor a path, or another argument is of the wrong type or out of range.
     """
 
     source: str
@@ -52,70 +53,73 @@ class Data:
         for name in ("share", "n_train", "n_test", "seed"):
             if isinstance(getattr(self, name), np.generic):
                 object.__setattr__(self, name, getattr(self, name).item())
-        if self.split not in SPLITS:
-            raise ValueError(f"Data: split is {self.split!r}; give one of {', '.join(map(repr, SPLITS))}.")
-        if self.binarize is not None and self.binarize not in BINARIZATIONS:
-            names = " or ".join(map(repr, BINARIZATIONS))
-            raise ValueError(f"Data: binarize is {self.binarize!r}; give None, {names}.")
-        if self.split not in ("cv", "cd") and self.share is not None:
-            raise ValueError(f"Data: share is {self.share!r}, which the split {self.split!r} does not take; omit it.")
-        splits.checked_seed(self.seed)
-        for name in ("n_train", "n_test"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ValueError(f"Data: {name} is {value!r}; give a positive integer, or None for all.")
+        check_choices(**{name: value for name, value in self._arguments.items() if name != "source"})
 
     @property
     def content(self) -> str | None:
-        """The digest of the user's own images, and of their split and factors; None for a known source.
+        """The digest of the user's own pixels, their order, own split and factors; None for a known source.
+
+        Where the images lie, their format and hidden files do not count.
 
         Raises:
             FileNotFoundError: there is nothing at the path.
             ValueError: the images can't be read.
         """
-        if self.source in NAMES:
-            return None
-        path = Path(self.source).expanduser()
-        return _content(path, _state(path))
+        return None if self.source in NAMES else _content(self.source, frozenset(_state(self.source)))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the images that are measured on, ready for JSON: all but the path, whose content counts."""
+        """The settings that decide all images in use, ready for JSON; defaults are omitted, and errors as `content`."""
         content = self.content
-        settings: dict[str, Any] = {"source": self.source} if content is None else {"content": content}
-        return settings | {
-            one.name: getattr(self, one.name) for one in fields(self)[1:] if getattr(self, one.name) != one.default
-        }
+        identity = {"source": self.source} if content is None else {"content": content}
+        chosen = {one.name: getattr(self, one.name) for one in fields(self)[1:]}
+        return identity | {name: value for name, value in chosen.items() if value != getattr(type(self), name)}
 
     @property
     def training_settings(self) -> dict[str, Any]:
-        """What decides the training images, ready for JSON: the settings without the number of test images."""
+        """The settings that decide the training images, ready for JSON: all but the number of test images."""
         return {name: value for name, value in self.settings.items() if name != "n_test"}
 
     def load(self) -> ImageSet:
-        """Load the images, or return those loaded last; see `ratereg.data.load` for what is refused."""
-        return _loaded(self, self.content)
+        """Load the images; those loaded last are kept in memory. Errors as in `ratereg.data.load`."""
+        key = (self, self.content)
+        images = _LOADED.get(key)
+        if images is None:
+            _LOADED.clear()  # before others are made, as two large sets may not fit
+            images = _LOADED[key] = load(**self._arguments)
+        return images
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
-@lru_cache(maxsize=1)
-def _loaded(one: Data, _content: str | None) -> ImageSet:
-    return load(**{name.name: getattr(one, name.name) for name in fields(one)})
-
-
-def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return what changes when a file does, so that files are read again only then."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    visible = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
-    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in visible if file.is_file())
+_LOADED: dict[tuple[Data, str | None], ImageSet] = {}
+"""The images loaded last."""
 
 
 @lru_cache(maxsize=64)
-def _content(path: Path, _state: tuple[tuple[str, int, int], ...]) -> str:
-    images = read_source(str(path) if len(path.parts) > 1 else path)
-    digest = hashlib.sha256(repr((images.count, images.n_train)).encode())
+def _content(source: str, _state: frozenset[tuple[str, int, int]]) -> str:
+    images = read_source(source)
+    digest = hashlib.sha256()
     for start in range(0, images.count, 4096):
         pixels = images.pixels(np.arange(start, min(start + 4096, images.count)))
-        digest.update(repr(tuple(pixels.shape[1:])).encode() + pixels.numpy().tobytes())
+        digest.update(pixels.numpy().tobytes())
+    digest.update(repr((images.count, tuple(pixels.shape[1:]), images.n_train)).encode())
     if images.factors is not None:
-        digest.update(repr(images.factor_names).encode() + images.factors.tobytes())
+        periods = [images.periods.get(name) for name in images.factor_names]
+        digest.update(images.factors.tobytes() + repr((images.factors.shape, periods)).encode())
     return digest.hexdigest()[:16]
+
+
+def _state(path: str, depth: int = 3) -> Iterator[tuple[str, int, int]]:
+    """Yield the path, time of change and size of each file below, so that images are read again when one differs."""
+    with suppress(OSError):  # reading the images says it better
+        path = os.path.expanduser(path)
+        if os.path.isdir(path) and depth:
+            for name in os.listdir(path):
+                if not name.startswith("."):
+                    yield from _state(os.path.join(path, name), depth - 1)
+        else:
+            found = os.stat(path)
+            yield os.path.abspath(path), found.st_mtime_ns, found.st_size

@@ -50,7 +50,7 @@ RANGES = {"angle": (0.0, 337.5), "hue": (0.0, 0.875), "scale": (2.0, 5.0), "x": 
 """What the continuous factors are drawn from; the upper ends are excluded."""
 
 PERIODS = {"angle": 360.0, "hue": 1.0}
-"""Of the factors that are circles, whose ends meet beyond the data's range."""
+"""Periods of the factors that are circles, in their own units; the data cover a part of each."""
 
 SIZE = 32
 """Rows and columns of an image."""
@@ -295,6 +295,6 @@ def images() -> Images:
 
 
 def _fresh(count: int, seed: int) -> tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]:
-    """Return fresh images, flattened, and their factors in the unit cube."""
+    """Draw fresh images, flattened, and their factors in the unit cube; the first are the same for every number."""
     rows = draw_factors(count, seed)
     return render(rows, dtype=torch.uint8).flatten(1), torch.from_numpy(unit_cube(rows))
