@@ -6,8 +6,7 @@ from typing import ClassVar
 import torch
 
 from ratereg.data import ImageSet
-from ratereg.evaluation import distances_to_training, encode
-from ratereg.evaluation.rate_distortion import distortion_per_draw
+from ratereg.evaluation import distances_to_training, distortion_per_draw, encode
 from ratereg.measurements.measured import Measured, Measurement, at_least, chosen, pixels_of, stream
 from ratereg.models import LatentVariableModel
 

@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from ratereg.data import ImageSet
 from ratereg.evaluation import decompose_rate, encode, factor_bound, fit_factors, fit_marginal, marginal_bound
-from ratereg.measurements.measured import Measured, Measurement, at_least, stream, tamed
+from ratereg.measurements.measured import Measured, Measurement, at_least, stream
 from ratereg.models import LatentVariableModel
 
 __all__ = ["FreshInformation"]
@@ -78,7 +78,7 @@ class FreshInformation(Measurement):
         pixels, cube = _drawn(images, self.images + self.fitted + self.evaluated)
         pixels, cube = pixels.to(model.device), cube.to(model.device)
         encodings = encode(model, pixels, torch.arange(len(pixels), device=model.device))
-        mean, log_var, fine = tamed(encodings.mean, encodings.log_var)
+        mean, log_var = encodings.mean, encodings.log_var
         generator = stream("fresh")
         rows = []
         for size in self.sizes:
@@ -86,7 +86,7 @@ class FreshInformation(Measurement):
             parts = decompose_rate(
                 mean[:, :size], log_var[:, :size], generator, queries=queries, prior=model.prior
             )
-            rows += self._rows(size, {name: getattr(parts, name) for name in _TERMS}, fine)
+            rows += self._rows(size, {name: getattr(parts, name).tolist() for name in _TERMS})
         fitted = slice(self.images, self.images + self.fitted)
         evaluated = slice(self.images + self.fitted, len(pixels))
         to_fit = (mean[:, fitted], log_var[:, fitted])
@@ -95,22 +95,18 @@ class FreshInformation(Measurement):
         seed = generator.initial_seed() % 2**31
         regression = fit_factors(*to_fit, cube[fitted], seed=seed, steps=_REGRESSION_STEPS)
         below = factor_bound(*to_evaluate, cube[evaluated], regression, generator, sizes=[self.evaluated])
-        for row in rows[-model.members :]:
-            for name, bound in zip(_BOUNDS, (below, above), strict=True):
-                values = {name: bound.value, f"{name}_se": bound.standard_error}
-                row |= _values(values, row["member"], fine)
+        for name, bound in zip(_BOUNDS, (below, above), strict=True):
+            values = zip(bound.value.flatten().tolist(), bound.standard_error.flatten().tolist(), strict=True)
+            for row, (value, error) in zip(rows[-model.members :], values, strict=True):
+                row |= {name: value, f"{name}_se": error}
         return Measured(rows)
 
-    def _rows(self, size: int, terms: dict[str, Tensor], fine: Bool[Tensor, " member"]) -> list[dict[str, Any]]:
+    def _rows(self, size: int, terms: dict[str, list[float]]) -> list[dict[str, Any]]:
         counts = {"images": size, "queries": min(self.queries, size), "components": size, "log_n": math.log(size)}
         return [
-            {"member": member, "partition": "fresh", **counts, **_values(terms, member, fine)}
-            for member in range(len(fine))
+            {"member": member, "partition": "fresh", **counts, **dict(zip(terms, values, strict=True))}
+            for member, values in enumerate(zip(*terms.values(), strict=True))
         ]
-
-
-def _values(terms: dict[str, Tensor], member: int, fine: Bool[Tensor, " member"]) -> dict[str, float]:
-    return {name: value.flatten()[member].item() if fine[member] else math.nan for name, value in terms.items()}
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ import torch
 
 from ratereg.data import ImageSet
 from ratereg.evaluation import decompose_rate, encode
-from ratereg.measurements.measured import Measured, Measurement, at_least, chosen, partitions, pixels_of, stream, tamed
+from ratereg.measurements.measured import Measured, Measurement, at_least, chosen, partitions, pixels_of, stream
 from ratereg.models import LatentVariableModel
 
 __all__ = ["Information"]
@@ -51,13 +51,14 @@ class Information(Measurement):
             encodings = encode(model, pixels, subset)
             generator = stream(f"information/{partition}")
             queries = chosen(torch.arange(len(subset)), self.queries, generator)
-            mean, log_var, fine = tamed(encodings.mean, encodings.log_var)
-            parts = decompose_rate(mean, log_var, generator, queries=queries, prior=model.prior)
+            parts = decompose_rate(
+                encodings.mean, encodings.log_var, generator, queries=queries, prior=model.prior
+            )
             for member in range(model.members):
                 values = {name: getattr(parts, name)[member].item() for name in self.columns[3:]}
                 rows.append(
                     {"member": member, "partition": partition}
                     | {"queries": len(queries), "components": len(subset), "log_n": math.log(len(subset))}
-                    | (values if fine[member] else dict.fromkeys(values, math.nan))
+                    | values
                 )
         return Measured(rows)

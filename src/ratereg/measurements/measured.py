@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from ratereg.data import ImageSet
 from ratereg.models import LatentVariableModel
 
-__all__ = ["Measured", "Measurement", "at_least", "chosen", "partitions", "pixels_of", "stream", "tamed"]
+__all__ = ["Measured", "Measurement", "at_least", "chosen", "partitions", "pixels_of", "stream"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +87,6 @@ def chosen(
 def pixels_of(images: ImageSet, device: torch.device) -> UInt8[Tensor, "image pixels"]:
     """Return the flattened images on a device; those of the last call are kept there."""
     return images.pixels.flatten(1).to(device)
-
-
-def tamed(
-    mean: Float[Tensor, "member image latent"], log_var: Float[Tensor, "member image latent"]
-) -> tuple[Float[Tensor, "member image latent"], Float[Tensor, "member image latent"], Bool[Tensor, " member"]]:
-    """Return posteriors in which members with absurd ones have standard Gaussians, and which members are not absurd."""
-    fine = (mean.isfinite() & log_var.isfinite() & (log_var.abs() <= LARGEST_LOG_VAR)).all(2).all(1)
-    keep = fine[:, None, None]
-    return torch.where(keep, mean, 0), torch.where(keep, log_var, 0), fine
 
 
 def at_least(kind: str, least: int, **settings: int | None) -> None:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ratereg.data import ImageSet
-from ratereg.evaluation import encode
-from ratereg.evaluation.rate_distortion import distortion_per_draw, mean_over_images
+from ratereg.evaluation import distortion_per_draw, encode, mean_over_images
 from ratereg.measurements.measured import Measured, Measurement, at_least, chosen, partitions, pixels_of, stream
 from ratereg.models import LatentVariableModel
 
@@ -43,22 +42,20 @@ class RateDistortion(Measurement):
             subset = chosen(all_rows, self.images, generator).to(model.device)
             encodings = encode(model, pixels, subset)
             costs = distortion_per_draw(model, pixels, subset, encodings, generator)
-            distortion, distortion_se = mean_over_images(costs, len(all_rows))
-            _, elbo_se = mean_over_images(costs + encodings.rate.unsqueeze(1), len(all_rows))
-            rate = encodings.rate.mean(1)
-            rate_se = (encodings.rate.var(1) * max(0.0, 1 / len(subset) - 1 / len(all_rows))).sqrt()
+            estimates = {
+                "rate": mean_over_images(encodings.rate_per_draw, len(all_rows)),
+                "distortion": mean_over_images(costs, len(all_rows)),
+                "negative_elbo": mean_over_images(encodings.rate_per_draw + costs, len(all_rows)),
+            }
             for member in range(model.members):
                 values = {
-                    "rate": rate[member],
-                    "rate_se": rate_se[member],
-                    "distortion": distortion[member],
-                    "distortion_se": distortion_se[member],
-                    "negative_elbo": rate[member] + distortion[member],
-                    "negative_elbo_se": elbo_se[member],
+                    f"{name}{end}": value[member].item()
+                    for name, pair in estimates.items()
+                    for end, value in zip(("", "_se"), pair, strict=True)
                 }
-                finite = all(math.isfinite(values[name]) for name in ("rate", "distortion"))
+                finite = all(math.isfinite(value) for value in values.values())
                 rows.append(
                     {"member": member, "partition": partition, "images": len(subset)}
-                    | {name: value.item() if finite else math.nan for name, value in values.items()}
+                    | (values if finite else dict.fromkeys(values, math.nan))
                 )
         return Measured(rows)

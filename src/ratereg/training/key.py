@@ -19,6 +19,10 @@ NUMERICS_VERSION = 1
 """Part of every key: raised when a change of the code alters numbers by more than their errors."""
 
 
+_RECORDS = 17
+"""Points of a trajectory, the last step among them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Training:
     """One member to train, or trained: two trainings are equal if their digests are.
@@ -69,6 +73,13 @@ class Training:
         ):
             if value not in choices:
                 raise ValueError(f"Training: {name} is {value!r}; give one of {', '.join(map(repr, choices))}.")
+
+    @property
+    def record_steps(self) -> list[int]:
+        """The steps at which rate, distortion and information are recorded, log-spaced from steps / 100 to the last."""
+        first = max(1, self.steps // 100)
+        span = math.log(self.steps / first)
+        return sorted({round(first * math.exp(span * point / (_RECORDS - 1))) for point in range(_RECORDS)})
 
     @cached_property
     def settings(self) -> dict[str, Any]:
