@@ -5,15 +5,17 @@ import html
 import threading
 
 import ipywidgets
+import pandas as pd
 
 from ratereg.live.controls import Controls
 from ratereg.live.interrupt import interrupts, replaced_by_its_cell
 from ratereg.live.picture import curve_picture, numbers_table
 from ratereg.live.run import Run
 from ratereg.studies import Results, Study
+from ratereg.summary import groups
 from ratereg.widgets.frames import Framed, slider
 
-__all__ = ["Watch", "watch"]
+__all__ = ["Watch", "replay", "watch"]
 
 _WIDE = ipywidgets.Layout(width="100%", max_width="38em")
 _STATES = {"finished": "Finished", "stopped": "Stopped", "measuring": "Measuring all images", "training": "Training"}
@@ -37,6 +39,20 @@ def watch(study: Study) -> "Watch":
     return Watch(study)
 
 
+def replay(results: Results) -> Framed:
+    """Return a slider over the recorded steps of a training and its rate-distortion curve; it needs no kernel.
+
+    Arguments:
+        results: of one data set, network and prior.
+    """
+    rows = results.table[results.table["partition"].isin(["train", "test"])]
+    looks = groups(rows, ["step"])
+    looks.sort(key=lambda look: int(look["step"].iloc[0]))
+    frames = [curve_picture(looks[: place + 1], results.study.steps) for place in range(len(looks))]
+    steps = [f"{look['step'].iloc[0]:,}" for look in looks]
+    return Framed([slider("step", steps, len(steps) - 1)], frames)
+
+
 class Watch(ipywidgets.VBox):  # type: ignore[misc]
     """A widget that trains an ensemble and shows it; made by `watch`.
 
@@ -52,8 +68,7 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         # Refuses the studies that can't be watched.
         Run(study, self._show)
         self._run: Run | None = None
-        self._frames: dict[int, str] = {}
-        self._drawn: Results | None = None
+        self._drawn: pd.DataFrame | None = None
         self.error: Exception | None = None
         self.controls = Controls(study)
         self.start_button = ipywidgets.Button(description="Start", icon="play", button_style="primary")
@@ -92,7 +107,7 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         with self._lock:
             if self._run is not None:
                 self._run.stop(drop=True)
-            self._run, self.error, self._frames = None, None, {}
+            self._run, self.error = None, None
             try:
                 run = Run(self.controls.study(), self._show)
             except ValueError as error:
@@ -149,15 +164,12 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         return self._outcome()
 
     def replay(self) -> Framed:
-        """Return a slider over the steps that the last training was looked at, and the curve; it needs no kernel.
+        """Return the recording of the last training; see `replay`.
 
         Raises:
-            RuntimeError: there is nothing to show yet.
+            RuntimeError: as of `results`.
         """
-        if not self._frames:
-            raise RuntimeError("watch: there is nothing to replay yet; press Start, or call run().")
-        last = len(self._frames) - 1
-        return Framed([slider("step", [f"{step:,}" for step in self._frames], last)], list(self._frames.values()))
+        return replay(self.results)
 
     def close(self) -> None:
         """Stop training, and take the widget away."""
@@ -179,17 +191,17 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
 
     def _show(self, run: Run) -> None:
         """Show the state of a run, in its thread."""
+        # Drawn before the lock is taken, as a click waits for the lock.
+        last = run.looks[-1] if run.looks else None
+        frame = "" if last is None or last is self._drawn else curve_picture(run.looks, run.study.steps)
         with self._lock:
             if run is not self._run:
                 return
             if run.error is not None:
                 self._fail(run.error)
                 return
-            if run.look is not None and run.look is not self._drawn:
-                self._drawn = run.look
-                frame = curve_picture(run.look, run.study.steps)
-                self._frames[run.look.study.steps] = self.picture.value = frame
-                self.numbers.value = numbers_table(run.look.final)
+            if frame:
+                self._drawn, self.picture.value, self.numbers.value = last, frame, numbers_table(last)
             words = f"{_STATES[run.state]}: step {run.step:,} of {run.study.steps:,}, {len(run.study)} networks"
             if run.step:
                 words += f", {run.speed:,.0f} member-steps a second"
