@@ -26,8 +26,8 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
     """
     step = int(looks[-1]["step"].iloc[0])
     # Without pyplot, whose figures a cell that ends meanwhile would show.
-    fig = Figure(figsize=(6.4, 4.6), layout="constrained")
-    axes = fig.subplots()
+    fig = Figure(figsize=(6.4, 4.6))
+    axes = fig.add_axes((0.13, 0.2, 0.84, 0.72))
     means = pd.concat(looks).groupby(["partition", "beta", "step"])[["rate", "distortion"]].mean()
     for beta in set(looks[-1]["beta"]):
         axes.plot(*means.loc[("test", beta)].to_numpy().T, color="0.7", lw=1)
@@ -35,7 +35,7 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
     axes.set(xlabel="rate (nats)", ylabel="distortion (nats)", title=f"step {step:,} of {steps:,}; numbers: β")
     fig.legend(
         handles=[key(ls=LINES[name], marker=MARKERS[name], label=words) for name, words in WORDS.items()],
-        loc="outside lower center",
+        loc="lower center",
         ncols=2,
     )
     stream = io.BytesIO()
