@@ -170,7 +170,7 @@ class Results:
                         f"{directory} to measure the study again."
                     )
             study = Study.from_settings(json.loads((directory / "study.json").read_text()))
-            table = pd.read_csv(directory / "table.csv", dtype=_TEXTS, float_precision="round_trip")
+            table = pd.read_csv(directory / "table.csv", dtype=_TEXTS)
             return cls(study, table, load_arrays(directory), provenance, directory)
         except ResultsError:
             raise
