@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ratereg.storage import writing, written_aside
+from ratereg.storage import writing, written_folder
 from ratereg.studies.catalog import identify
 from ratereg.studies.results import Results, find_published, published_directory
 from ratereg.studies.store import kept, member_directory
@@ -96,7 +96,7 @@ def unpack(archive: Path) -> list[str]:
         if there:
             continue
         place = published_directory() / match["study"] / digest if match["result"] else member_directory(digest)
-        with written_aside(place) as aside:
+        with written_folder(place) as aside:
             for name, content in files.items():
                 (aside / name).write_bytes(content)
             _check(archive, aside, digest, match["study"])

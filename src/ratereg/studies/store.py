@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ratereg.storage import cache_directory, remove_checkpoint, writing, written_aside
+from ratereg.storage import cache_directory, remove_checkpoint, writing, written_folder
 from ratereg.studies.assemble import part_of
 from ratereg.studies.results import Results, published_directory
 from ratereg.studies.shard import Shard
@@ -40,7 +40,7 @@ def keep(shard: Shard, results: Results) -> None:
     """
     digests = shard.study.member_digests(shard.members)
     by_dataset = {"test_originals"}
-    with written_aside(shard.directory / _FINISHED) as aside:
+    with written_folder(shard.directory / _FINISHED) as aside:
         for index, (member, digest) in enumerate(digests.items()):
             table = results.table[results.table["member"] == index].assign(member=0)
             arrays = {
