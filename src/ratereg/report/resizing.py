@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratereg.storage import cache_directory, written_aside
+from ratereg.storage import cache_directory, written_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,7 +41,7 @@ def resized(folder: str | Path, size: int) -> Path:
     if target.is_dir():
         return target
     gray = all(_opened(path).mode in _GREY for path in paths)
-    with written_aside(target) as aside:
+    with written_folder(target) as aside:
         for path in paths:
             place = aside / path.relative_to(folder)
             # The whole name with another ending, so that a.jpg and a.png stay two.

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ratereg.storage import check_writable
+from ratereg.storage import check_writable, written_file
 from ratereg.studies.catalog import CATALOG, published
 from ratereg.studies.results import find_published, published_directory
 from ratereg.studies.run import checked_devices, find, run
@@ -83,9 +83,7 @@ def pack(archive: Path) -> None:
     """Write all committed results into a .tar.gz file, which `tar -xzf` unpacks beside the package's `results`.
 
     Raises:
-        OSError: it can't be written.
+        StorageError: it can't be written.
     """
-    aside = archive.with_name(f".{archive.name}.part")
-    with tarfile.open(aside, "w:gz") as tar:
+    with written_file(archive) as file, tarfile.open(file, "w:gz") as tar:
         tar.add(published_directory(), "results")
-    aside.replace(archive)

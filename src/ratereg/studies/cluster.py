@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ratereg.measurements import Measurement
-from ratereg.storage import cache_directory, write_whole
+from ratereg.storage import cache_directory, written_file
 from ratereg.studies.shard import Listener, Shard, work_on
 from ratereg.training import Stopped
 from ratereg.training.key import NUMERICS_VERSION, Training
@@ -67,7 +67,8 @@ def work_on_cluster(
                 if future.status == "cancelled":
                     raise ConnectionError("The scheduler was lost; what its workers have made is kept there.")
                 for name, content in future.result().items():
-                    write_whole(cache_directory() / "trainings" / name, content)
+                    with written_file(cache_directory() / "trainings" / name) as file:
+                        file.write_bytes(content)
                 listener.report(len(by_key[future.key]) * by_key[future.key].steps)
         except CommClosedError:
             raise ConnectionError("The scheduler was lost; what its workers have made is kept there.") from None

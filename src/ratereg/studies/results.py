@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ratereg.measurements import Measurement
-from ratereg.storage import cache_directory, written_aside
+from ratereg.storage import cache_directory, written_folder
 from ratereg.studies.arrays import load_arrays, save_arrays
 from ratereg.studies.study import Study
 from ratereg.training.key import Training
@@ -144,7 +144,7 @@ class Results:
             StorageError: the disk is full, or the folder can't be written to.
         """
         directory = Path(directory)
-        with written_aside(directory) as aside:
+        with written_folder(directory) as aside:
             (aside / "study.json").write_text(json.dumps(self.study.settings, indent=1) + "\n")
             self.table.to_csv(aside / "table.csv", index=False)
             save_arrays(aside, self.arrays)
