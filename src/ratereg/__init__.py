@@ -7,9 +7,9 @@ information quantities are in nats.
 import importlib
 from typing import Any
 
-from ratereg import data, evaluation, models, studies, training
-from ratereg.models import MLP, VAE, Bernoulli, Convolutional, Gaussian
-from ratereg.studies import CATALOG, Data, Results, Study, load_or_run, published
+from ratereg import data, evaluation, measurements, models, studies, training
+from ratereg.models import MLP, VAE, Bernoulli, Convolutional, Gaussian, SingleModel, load_model
+from ratereg.studies import CATALOG, Data, Results, Study, Training, load_or_run, published
 
 __all__ = [
     "CATALOG",
@@ -20,12 +20,16 @@ __all__ = [
     "Data",
     "Gaussian",
     "Results",
+    "SingleModel",
     "Study",
+    "Training",
     "claims",
     "data",
     "evaluation",
     "live",
+    "load_model",
     "load_or_run",
+    "measurements",
     "models",
     "plots",
     "published",

@@ -260,7 +260,7 @@ def test_folders_that_are_no_images_are_refused(tmp_path: Path) -> None:
     refused("mixed", r"both files \(image0\.png\) and folders \(class/\)")
     write_images(tmp_path / "nested" / "class", PIXELS[:2])
     (tmp_path / "nested" / "class" / "deeper").mkdir()
-    refused("nested", "deeper is a folder inside a class")
+    refused("nested", "deeper is a folder; remove it")
     write_images(tmp_path / "other" / "train" / "a", PIXELS[:2])
     write_images(tmp_path / "other" / "test" / "b", PIXELS[:2])
     refused("other", "other classes in train/ than in test/")
@@ -297,7 +297,7 @@ def test_missing_paths_are_refused(tmp_path: Path) -> None:
         ({"split": "checkerboard"}, "needs factors that vary, and 'array' has none; give 'default' or 'cv'"),
         ({"split": "cd", "share": 0.5}, "needs factors that vary"),
         ({"n_train": 7}, "n_train is 7; give an integer from 1 to 6"),
-        ({"n_test": 0}, "n_test is 0; give an integer from 1 to 6"),
+        ({"n_test": 0}, "n_test is 0; give a positive integer"),
         ({"seed": -1}, "seed is -1; give an integer that is not negative"),
     ],
 )

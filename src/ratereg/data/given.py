@@ -78,7 +78,7 @@ def write_given(images: Images, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("wb") as stream:
-                np.savez_compressed(stream, allow_pickle=False, **_arrays(images))
+                np.savez_compressed(stream, **_arrays(images))  # type: ignore[arg-type]  # no array is called allow_pickle
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from ratereg.data.splits import checked_seed
 __all__ = [
     "COUNT",
     "FACTOR_NAMES",
+    "PERIODS",
     "RANGES",
     "SHAPES",
     "SIZE",
@@ -47,6 +48,9 @@ SHAPES = {
 
 RANGES = {"angle": (0.0, 337.5), "hue": (0.0, 0.875), "scale": (2.0, 5.0), "x": (8.0, 23.0), "y": (8.0, 23.0)}
 """What the continuous factors are drawn from; the upper ends are excluded."""
+
+PERIODS = {"angle": 360.0, "hue": 1.0}
+"""Periods of the factors that are circles, in their own units; the data cover a part of each."""
 
 SIZE = 32
 """Rows and columns of an image."""
@@ -285,4 +289,12 @@ def images() -> Images:
         factors=drawn,
         factor_names=FACTOR_NAMES,
         ranges=RANGES,
+        periods=PERIODS,
+        draw=_fresh,
     )
+
+
+def _fresh(count: int, seed: int) -> tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]:
+    """Draw fresh images, flattened, and their factors in the unit cube; the first are the same for every number."""
+    rows = draw_factors(count, seed)
+    return render(rows, dtype=torch.uint8).flatten(1), torch.from_numpy(unit_cube(rows))

@@ -1,21 +1,26 @@
 """What is learned: ensembles of variational autoencoders, batched over a leading member axis."""
 
+from ratereg.models.files import load_model
 from ratereg.models.likelihoods import Bernoulli, Gaussian, Likelihood
 from ratereg.models.networks import MLP, Convolutional, Network
-from ratereg.models.priors import Prior, StandardGaussian
+from ratereg.models.priors import DiagonalGaussian, MixtureOfGaussians, Prior, StandardGaussian
 from ratereg.models.single import SingleModel
-from ratereg.models.vae import VAE, LatentVariableModel
+from ratereg.models.vae import LARGEST_LOG_VAR, VAE, LatentVariableModel
 
 __all__ = [
+    "LARGEST_LOG_VAR",
     "MLP",
     "VAE",
     "Bernoulli",
     "Convolutional",
+    "DiagonalGaussian",
     "Gaussian",
     "LatentVariableModel",
     "Likelihood",
+    "MixtureOfGaussians",
     "Network",
     "Prior",
     "SingleModel",
     "StandardGaussian",
+    "load_model",
 ]

@@ -1,134 +1,119 @@
-"""Convolutions whose kernels carry a leading member axis, and their transposes.
+"""Convolutional layers and networks whose parameters carry a leading member axis.
 
 Kernels are 4 x 4, with stride 2 and padding 1, so they halve or double the sides of images, which have to be even.
-Images are (member, batch, height, width, channels), since the libraries are fastest with the channels last.
+Images are (member, batch, height, width, channel), since libraries are fastest with the channels last. Members are
+convolved one after another: of the ways that `benchmarks/convolution.py` measures on a CPU, that is the fastest.
 """
 
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["convolve", "convolve_transposed", "runs_one_by_one"]
+from ratereg.models.layers import EnsembleLinear, uniform_parameters
 
-_FEW_CHANNELS = 4
-"""The CPU's library computes 16 channels of a transposed convolution at a time, also where there are one or three.
+__all__ = ["ConvolutionalDecoder", "ConvolutionalEncoder", "EnsembleConv2d", "EnsembleConvTranspose2d"]
 
-To so few, a batched product is faster there as well.
-"""
-
-
-def runs_one_by_one(device: torch.device) -> bool:
-    """Return whether members are convolved one after another, and not as one batched product of copied patches.
-
-    On the CPU that is the fastest of the ways that `benchmarks/convolution.py` tries, at each number of members and in
-    both precisions. No GPU was measured. There the loop would be many small kernels, several for each member and layer,
-    whereas a batched product fills the card whatever a member's size, and a captured graph of it has as few kernels for
-    sixty members as for one.
-    """
-    return device.type == "cpu"
+_HIDDEN = 256
+"""Units of the fully connected layer."""
 
 
-def convolve(
-    x: Float[Tensor, "member batch height width inputs"],
-    weight: Float[Tensor, "member outputs inputs 4 4"],
-    bias: Float[Tensor, "member outputs"],
-) -> Float[Tensor, "member batch half_height half_width outputs"]:
-    """Convolve the images of each member with its kernels."""
-    if runs_one_by_one(x.device):
-        members = zip(_channels_first(x), weight, bias, strict=True)
-        return torch.stack([F.conv2d(*member, stride=2, padding=1).movedim(1, 3) for member in members])
-    patches: Tensor = _Unfolded.apply(x).flatten(4).flatten(1, 3)  # type: ignore[no-untyped-call]
-    products = torch.baddbmm(bias.unsqueeze(1), patches, weight.permute(0, 3, 4, 2, 1).flatten(1, 3))
-    images: Tensor = products.unflatten(1, (x.shape[1], x.shape[2] // 2, x.shape[3] // 2))
-    return images
+class EnsembleConv2d(nn.Module):
+    """A convolution per member, which halves the image's sides. Its parameters start as in `torch.nn.Conv2d`."""
+
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        self.weight, self.bias = uniform_parameters((outputs, inputs, 4, 4), (outputs,), 16 * inputs, generators)
+
+    def forward(
+        self, x: Float[Tensor, "member batch height width inputs"]
+    ) -> Float[Tensor, "member batch half_height half_width outputs"]:
+        """Map a batch per member."""
+        return _one_by_one(F.conv2d, x, self.weight, self.bias)
 
 
-def convolve_transposed(
-    x: Float[Tensor, "member batch height width inputs"],
-    weight: Float[Tensor, "member inputs outputs 4 4"],
-    bias: Float[Tensor, "member outputs"],
-) -> Float[Tensor, "member batch double_height double_width outputs"]:
-    """Apply the transposed convolution of each member to its images."""
-    if runs_one_by_one(x.device) and weight.shape[2] > _FEW_CHANNELS:
-        members = zip(_channels_first(x), weight, bias, strict=True)
-        return torch.stack([_Transposed.apply(*member).movedim(1, 3) for member in members])  # type: ignore[no-untyped-call]
-    patches = torch.bmm(x.flatten(1, 3), weight.movedim(2, 4).flatten(2))
-    folded: Tensor = _Folded.apply(patches.unflatten(2, (4, 4, -1)).unflatten(1, x.shape[1:4]))  # type: ignore[no-untyped-call]
-    return folded + bias[:, None, None, None]
+class EnsembleConvTranspose2d(nn.Module):
+    """A transposed convolution per member, which doubles the image's sides.
 
-
-class _Transposed(torch.autograd.Function):
-    """One member's transposed convolution, differentiated as the adjoint of a convolution.
-
-    PyTorch's own gradient of its weights takes twice the time in bfloat16.
+    Its parameters start as in `torch.nn.ConvTranspose2d`.
     """
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        self.weight, self.bias = uniform_parameters((inputs, outputs, 4, 4), (outputs,), 16 * outputs, generators)
 
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        (grad,), (x, weight) = grad_outputs, ctx.saved_tensors
-        geometry = ([2, 2], [1, 1], [1, 1], False, [0, 0], 1)
-        # The images of the transposed convolution are the outputs of the convolution whose adjoint it is.
-        _, grad_weight, _ = torch.ops.aten.convolution_backward(
-            x, grad, weight, None, *geometry, output_mask=[False, True, False]
+    def forward(
+        self, x: Float[Tensor, "member batch height width inputs"]
+    ) -> Float[Tensor, "member batch double_height double_width outputs"]:
+        """Map a batch per member."""
+        return _one_by_one(F.conv_transpose2d, x, self.weight, self.bias)
+
+
+class ConvolutionalEncoder(nn.Module):
+    """Two convolutions and a hidden layer per member, each followed by a ReLU, and a last linear layer.
+
+    Raises:
+        ValueError: the images' sides are not multiples of 4.
+    """
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], width: int, outputs: int, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        height, breadth = _quarters(image_shape)
+        self.first = EnsembleConv2d(image_shape[0], width, generators)
+        self.second = EnsembleConv2d(width, 2 * width, generators)
+        self.hidden = EnsembleLinear(height * breadth * 2 * width, _HIDDEN, generators)
+        self.last = EnsembleLinear(_HIDDEN, outputs, generators)
+
+    def forward(self, x: Float[Tensor, "member batch pixels"]) -> Float[Tensor, "member batch outputs"]:
+        """Map flattened images of each member."""
+        images = x.unflatten(2, self.image_shape).movedim(2, 4)
+        # A copy, since the strides of a single channel would be taken for those of channels that come first.
+        images = images.clone(memory_format=torch.contiguous_format)
+        features = torch.relu_(self.second(torch.relu_(self.first(images))))
+        out: Tensor = self.last(torch.relu_(self.hidden(features.flatten(2))))
+        return out
+
+
+class ConvolutionalDecoder(nn.Module):
+    """A linear layer, a hidden layer and two transposed convolutions per member, with a ReLU after all but the last.
+
+    Raises:
+        ValueError: the images' sides are not multiples of 4.
+    """
+
+    def __init__(
+        self, inputs: int, width: int, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__()
+        self.feature_shape = (*_quarters(image_shape), 2 * width)
+        self.hidden = EnsembleLinear(inputs, _HIDDEN, generators)
+        self.spread = EnsembleLinear(_HIDDEN, math.prod(self.feature_shape), generators)
+        self.first = EnsembleConvTranspose2d(2 * width, width, generators)
+        self.last = EnsembleConvTranspose2d(width, image_shape[0], generators)
+
+    def forward(self, z: Float[Tensor, "member batch inputs"]) -> Float[Tensor, "member batch pixels"]:
+        """Map latents of each member to flattened images."""
+        features = torch.relu_(self.spread(torch.relu_(self.hidden(z)))).unflatten(2, self.feature_shape)
+        images: Tensor = self.last(torch.relu_(self.first(features)))
+        return images.movedim(4, 2).flatten(2)
+
+
+def _one_by_one(function: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    members = zip(x.movedim(4, 2), weight, bias, strict=True)
+    return torch.stack([function(*member, stride=2, padding=1).movedim(1, 3) for member in members])
+
+
+def _quarters(image_shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Return a quarter of each side."""
+    _, height, breadth = image_shape
+    if height % 4 or breadth % 4:
+        raise ValueError(
+            f"Convolutional: image_shape is {image_shape}; give images whose sides are multiples of 4, or use an MLP."
         )
-        return F.conv2d(grad, weight, stride=2, padding=1), grad_weight, grad.sum((0, 2, 3))
-
-
-class _Unfolded(torch.autograd.Function):
-    """The patches that the kernels cover."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return _unfold(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        return _fold(grad_outputs[0])
-
-
-class _Folded(torch.autograd.Function):
-    """The sum of overlapping patches."""
-
-    @staticmethod
-    def forward(ctx: Any, patches: Tensor) -> Tensor:
-        return _fold(patches)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        return _unfold(grad_outputs[0])
-
-
-def _unfold(
-    x: Float[Tensor, "member batch height width channels"],
-) -> Float[Tensor, "member batch half_height half_width 4 4 channels"]:
-    padded = F.pad(x, (0, 0, 1, 1, 1, 1))
-    return padded.unfold(2, 4, 2).unfold(3, 4, 2).movedim(4, 6).contiguous()
-
-
-def _fold(
-    patches: Float[Tensor, "member batch height width 4 4 channels"],
-) -> Float[Tensor, "member batch double_height double_width channels"]:
-    """Add patches up where they overlap, in float32 at least; the adjoint of `_unfold`."""
-    members, batch, height, width, _, _, channels = patches.shape
-    wide = patches.to(torch.promote_types(patches.dtype, torch.float32))
-    # Cut into blocks of 2 x 2, each patch is added to four blocks.
-    sums = wide.new_zeros(members, batch, height + 1, 2, width + 1, 2, channels)
-    for down in (0, 1):
-        for right in (0, 1):
-            part = wide[..., 2 * down : 2 * down + 2, 2 * right : 2 * right + 2, :]
-            sums[:, :, down : down + height, :, right : right + width] += part.transpose(3, 4)
-    return sums.flatten(4, 5).flatten(2, 3)[:, :, 1:-1, 1:-1].to(patches.dtype)
-
-
-def _channels_first(
-    x: Float[Tensor, "member batch height width channels"],
-) -> Float[Tensor, "member batch channels height width"]:
-    return x.movedim(4, 2)
+    return height // 4, breadth // 4

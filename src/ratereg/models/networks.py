@@ -2,24 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-from ratereg.models.layers import ConvolutionalDecoder, ConvolutionalEncoder, EnsembleMLP
+from ratereg.models.convolution import ConvolutionalDecoder, ConvolutionalEncoder
+from ratereg.models.layers import EnsembleMLP
 
 __all__ = ["MLP", "Convolutional", "Network"]
 
 
 @runtime_checkable
 class Network(Protocol):
-    """What a VAE asks of its architecture; images are flattened, channels first."""
+    """An architecture, as a VAE needs it; images are flattened, channels first."""
 
     @property
     def name(self) -> str:
-        """The name of the architecture's family, as it stands in tables."""
+        """The name of the architecture's family, for tables."""
         ...
 
     @property
@@ -37,49 +38,121 @@ class Network(Protocol):
         """Dimensions of the latent space."""
         ...
 
-    def encoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> nn.Module:
-        """Build the encoder: from pixels to the mean and log-variance of each latent dimension."""
+    @property
+    def label(self) -> str:
+        """The architecture in words, for tables and legends."""
         ...
 
-    def decoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> nn.Module:
-        """Build the decoder: from a latent to one likelihood parameter per pixel."""
+    def build_encoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> nn.Module:
+        """Return the encoder: from pixels to the mean and log-variance of each latent dimension, side by side."""
+        ...
+
+    def build_decoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> nn.Module:
+        """Return the decoder: from a latent to one likelihood parameter per pixel."""
         ...
 
 
 @dataclass(frozen=True)
 class MLP:
-    """A fully connected encoder and its mirrored decoder.
+    """A fully connected encoder and decoder, by default mirror images of each other.
+
+    Give `layers` and `width`, or `hidden`, or `encoder` and `decoder`. Equal architectures are equal, however given.
 
     Arguments:
-        layers: hidden layers of the encoder, and of the decoder: 1, 2 or 3; or 0 for a linear VAE.
+        layers: hidden layers of the encoder, and of the decoder; 0 for a linear VAE.
         width: units of each hidden layer.
         latent_dim: dimensions of the latent space.
+        hidden: units of the encoder's hidden layers; the decoder has them in reverse.
+        encoder: units of the encoder's hidden layers.
+        decoder: units of the decoder's hidden layers; the reverse of the encoder's if None.
 
     Raises:
-        ValueError: a size is not a positive integer, or `layers` is not from 0 to 3.
+        ValueError: a size is not a positive integer, `layers` is negative, or the arguments contradict each other.
     """
 
     layers: int = 1
     width: int = 512
     latent_dim: int = 10
+    hidden: Sequence[int] | None = None
+    encoder: Sequence[int] | None = None
+    decoder: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        _check_sizes("MLP", width=self.width, latent_dim=self.latent_dim)
-        if not isinstance(self.layers, int) or isinstance(self.layers, bool) or not 0 <= self.layers <= 3:
-            raise ValueError(f"MLP: layers is {self.layers!r}; give 1, 2 or 3 hidden layers, or 0 for a linear VAE.")
+        _check_integers("MLP", 0, layers=self.layers)
+        _check_integers("MLP", 1, width=self.width, latent_dim=self.latent_dim)
+        if self.hidden is not None and (self.encoder is not None or self.decoder is not None):
+            raise ValueError(f"MLP: hidden is {self.hidden!r} beside encoder or decoder; give one or the other.")
+        decoder = self._sizes("decoder")
+        encoder = self._sizes("encoder" if self.hidden is None else "hidden")
+        if encoder is None:
+            if decoder is None:
+                return
+            encoder = decoder[::-1]
+        if decoder is None:
+            decoder = encoder[::-1]
+        first = encoder[0] if encoder else self.width
+        if self.layers not in (1, len(encoder)) or self.width not in (512, first):
+            raise ValueError(
+                f"MLP: layers={self.layers} and width={self.width} contradict the encoder's hidden layers {encoder}; "
+                "leave both out."
+            )
+        # The shortest way to say the same, so that equal architectures have equal settings.
+        mirrored, even = decoder == encoder[::-1], len({*encoder, *decoder}) <= 1
+        plain = {
+            "layers": len(encoder),
+            "width": first,
+            "hidden": encoder if mirrored and not even else None,
+            "encoder": None if mirrored else encoder,
+            "decoder": None if mirrored else decoder,
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return f"MLP({', '.join(f'{name}={value!r}' for name, value in given if value is not None)})"
 
     @property
     def name(self) -> str:
-        """The name of the architecture's family, as it stands in tables."""
+        """The name of the architecture's family, for tables."""
         return "mlp"
 
-    def encoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> EnsembleMLP:
-        """Build the encoder: from pixels to the mean and log-variance of each latent dimension."""
-        return EnsembleMLP([math.prod(image_shape), *[self.width] * self.layers, 2 * self.latent_dim], generators)
+    @property
+    def encoder_sizes(self) -> tuple[int, ...]:
+        """Units of the encoder's hidden layers."""
+        given = self.hidden if self.encoder is None else self.encoder
+        return tuple([self.width] * self.layers if given is None else given)
 
-    def decoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> EnsembleMLP:
-        """Build the decoder: from a latent to one likelihood parameter per pixel."""
-        return EnsembleMLP([self.latent_dim, *[self.width] * self.layers, math.prod(image_shape)], generators)
+    @property
+    def decoder_sizes(self) -> tuple[int, ...]:
+        """Units of the decoder's hidden layers."""
+        return self.encoder_sizes[::-1] if self.decoder is None else tuple(self.decoder)
+
+    @property
+    def label(self) -> str:
+        """The hidden layers, for tables and legends: "1 x 512", "400-200-100", "512 / 512-512", or "linear"."""
+        if self.encoder is None and self.hidden is None:
+            return f"{self.layers} x {self.width}" if self.layers else "linear"
+        sides = [self.encoder_sizes] if self.hidden else [self.encoder_sizes, self.decoder_sizes]
+        return " / ".join("-".join(map(str, sizes)) or "linear" for sizes in sides)
+
+    def build_encoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> EnsembleMLP:
+        """Return the encoder: from pixels to the mean and log-variance of each latent dimension, side by side."""
+        return EnsembleMLP([math.prod(image_shape), *self.encoder_sizes, 2 * self.latent_dim], generators)
+
+    def build_decoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> EnsembleMLP:
+        """Return the decoder: from a latent to one likelihood parameter per pixel."""
+        return EnsembleMLP([self.latent_dim, *self.decoder_sizes, math.prod(image_shape)], generators)
+
+    def _sizes(self, name: str) -> tuple[int, ...] | None:
+        """Return the hidden layers that an argument gives, or None if it is not given."""
+        given = getattr(self, name)
+        if given is None:
+            return None
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise ValueError(f"MLP: {name} is {given!r}; give the units of each hidden layer, such as (512, 256).")
+        _check_integers("MLP", 1, **{f"{name}[{index}]": size for index, size in enumerate(given)})
+        return tuple(given)
 
 
 @dataclass(frozen=True)
@@ -104,11 +177,11 @@ class Convolutional:
     latent_dim: int = 10
 
     def __post_init__(self) -> None:
-        _check_sizes("Convolutional", width=self.width, latent_dim=self.latent_dim)
+        _check_integers("Convolutional", 1, width=self.width, latent_dim=self.latent_dim)
 
     @property
     def name(self) -> str:
-        """The name of the architecture's family, as it stands in tables."""
+        """The name of the architecture's family, for tables."""
         return "convolutional"
 
     @property
@@ -116,16 +189,25 @@ class Convolutional:
         """The convolutions of the encoder, and of the decoder."""
         return 2
 
-    def encoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> ConvolutionalEncoder:
-        """Build the encoder: from pixels to the mean and log-variance of each latent dimension."""
+    @property
+    def label(self) -> str:
+        """The architecture in words, for tables and legends."""
+        return f"convolutional {self.width}"
+
+    def build_encoder(
+        self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]
+    ) -> ConvolutionalEncoder:
+        """Return the encoder: from pixels to the mean and log-variance of each latent dimension, side by side."""
         return ConvolutionalEncoder(image_shape, self.width, 2 * self.latent_dim, generators)
 
-    def decoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> ConvolutionalDecoder:
-        """Build the decoder: from a latent to one likelihood parameter per pixel."""
+    def build_decoder(
+        self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]
+    ) -> ConvolutionalDecoder:
+        """Return the decoder: from a latent to one likelihood parameter per pixel."""
         return ConvolutionalDecoder(self.latent_dim, self.width, image_shape, generators)
 
 
-def _check_sizes(network: str, **sizes: int) -> None:
+def _check_integers(network: str, least: int, **sizes: Any) -> None:
     for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{network}: {name} is {value!r}; give a positive integer.")
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{network}: {name} is {value!r}; give an integer of at least {least}.")

@@ -1,55 +1,155 @@
-"""From members to the result of a study."""
+"""From what is kept of each training to the result of a study."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 
+from ratereg.data import Data, ImageSet
+from ratereg.measurements import Measured
+from ratereg.models import Gaussian
 from ratereg.studies.catalog import identify
+from ratereg.studies.measured import measured, trajectory
 from ratereg.studies.provenance import joined
 from ratereg.studies.results import Results
-from ratereg.studies.study import Member, Study
+from ratereg.studies.study import Study
+from ratereg.training.key import Training, digest_of
 
-__all__ = ["assemble", "part_of"]
-
-_OF_THE_STUDY = ("test_originals", "member_dataset")
-"""Arrays without a member axis, and the one that only a whole study has."""
+__all__ = ["Facts", "assemble", "identity_of", "joined_rows"]
 
 
-def assemble(study: Study, members: Mapping[Member, Results]) -> Results:
-    """Put the results of a study's members together, in the order of the study."""
-    parts = [members[member] for member in study.members]
-    table = pd.concat([part.table.assign(member=index) for index, part in enumerate(parts)])
-    by_member = [name for name in parts[0].arrays if name != "test_originals"]
-    arrays = {name: _concatenate([part.arrays[name] for part in parts]) for name in by_member}
-    of_data = {member.data: part for member, part in members.items()}
-    arrays["test_originals"] = _concatenate([of_data[one].arrays["test_originals"] for one in study.axis_data])
-    arrays["member_dataset"] = np.array([study.axis_data.index(member.data) for member in study.members])
-    provenance = joined([part.provenance for part in parts]) | {
-        "seconds": round(sum(part.provenance["seconds"] for part in parts)),
-        "steps": study.steps,
-        "members": len(study),
-    }
+class Facts(NamedTuple):
+    """What has to be known of images that are not in memory."""
+
+    name: str
+    shape: tuple[int, int, int]
+    count: int
+    n_train: int
+    n_test: int
+
+    @classmethod
+    def of(cls, images: ImageSet) -> Self:
+        """Return the facts of some images."""
+        return cls(images.name, images.image_shape, len(images.pixels), len(images.train), len(images.test))
+
+
+def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Facts]) -> Results:
+    """Put together what is kept of the trainings of a study, in the order of its members."""
+    rows: list[dict[str, Any]] = []
+    arrays: dict[str, list[np.ndarray]] = {}
+    originals: dict[Data, np.ndarray] = {}
+    environments: list[dict[str, Any]] = []
+    seconds = 0.0
+    for member, training in enumerate(trainings):
+        record = trajectory(training)
+        assert record is not None, f"{training.digest} is not trained"
+        parts: list[Measured] = []
+        for measurement in study.measurements:
+            kept = measured(training, measurement)
+            assert kept is not None, f"{training.digest} is not measured"
+            parts.append(kept[0])
+            environments.append(kept[1])
+        environments.append(record["environment"])
+        seconds += record["seconds"]
+        at = record["diverged_at"]
+        identity = identity_of(training, member, facts[training.data])
+        last = joined_rows([part.rows for part in parts])
+        for row in [*record["rows"], *({"step": training.steps, **row} for row in last)]:
+            rows.append(identity | row | {"diverged_at": math.nan if at is None else at, "failure": _failure(row, at)})
+        for part in parts:
+            for name, values in part.arrays.items():
+                if name == "test_originals":
+                    originals.setdefault(training.data, values)
+                else:
+                    arrays.setdefault(name, []).append(values)
+    stacked = {name: _concatenate(values) for name, values in arrays.items()}
+    if originals:
+        stacked["test_originals"] = _concatenate([originals[one] for one in study.axis_data])
+    stacked["member_dataset"] = np.array([study.axis_data.index(training.data) for training in trainings])
+    provenance = joined(environments) | {"seconds": round(seconds), "steps": study.steps, "members": len(study)}
     name = identify(study)
     if name is not None:
         provenance |= {"study": name[0], "scale": name[1]}
-    table = table.sort_values(["member", "step", "partition"], ascending=[True, True, False])
-    return Results(study, table.reset_index(drop=True), arrays, provenance)
+    return Results(study, _table(rows), stacked, provenance)
 
 
-def part_of(results: Results, index: int) -> Results:
-    """Return what `assemble` took from one member, with at most as many pictures as all members had."""
-    member = results.study.members[index]
-    table = results.table[results.table["member"] == index].assign(member=0).reset_index(drop=True)
-    arrays = {name: values[index : index + 1] for name, values in results.arrays.items() if name not in _OF_THE_STUDY}
-    for name, values in arrays.items():
-        if name.endswith(("_mean", "_log_var")):
-            arrays[name] = values[..., : member.network.latent_dim]
-    dataset = results.arrays["member_dataset"][index]
-    arrays["test_originals"] = results.arrays["test_originals"][dataset : dataset + 1]
-    facts = {name: value for name, value in results.provenance.items() if name not in ("study", "scale", "members")}
-    facts["seconds"] = results.provenance["seconds"] / len(results.study)
-    return Results(results.study.of(member), table, arrays, facts)
+def identity_of(training: Training, member: int, facts: Facts) -> dict[str, Any]:
+    """Return the columns that say which training a row is of: its digests, and every setting that can differ."""
+    data, network = training.data, training.network
+    likelihood = type(training.likelihood).__name__.lower()
+    if isinstance(training.likelihood, Gaussian):
+        likelihood = f"{likelihood} {training.likelihood.scale:g}"
+    return {
+        "training": training.digest,
+        "setting": training.setting,
+        "problem": training.problem,
+        "member": member,
+        "dataset": facts.name,
+        "data": digest_of(data.training_settings),
+        "split": data.split,
+        "share": math.nan if data.share is None else data.share,
+        "n_train": facts.n_train,
+        "n_test": facts.n_test,
+        "data_seed": data.seed,
+        "network": network.name,
+        "layers": network.layers,
+        "width": network.width,
+        "latent_dim": network.latent_dim,
+        "architecture": network.label,
+        "prior": training.prior.label,
+        "likelihood": likelihood,
+        "steps": training.steps,
+        "batch_size": training.batch_size,
+        "learning_rate": training.learning_rate,
+        "schedule": training.schedule,
+        "warm_up": training.warm_up,
+        "precision": training.precision,
+        "beta": training.beta,
+        "seed": training.seed,
+    }
+
+
+def joined_rows(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Join the rows of several measurements of one member: one row for each partition, and number of components there.
+
+    The components count where a measurement has several rows of a partition.
+    """
+    together: dict[tuple[str, Any], dict[str, Any]] = {}
+    for rows in parts:
+        partitions = [row["partition"] for row in rows]
+        for row in rows:
+            several = partitions.count(row["partition"]) > 1
+            key = (row["partition"], row["components"] if several else None)
+            together.setdefault(key, {}).update(row)
+    return list(together.values())
+
+
+_ORDER = (
+    "step partition images queries components log_n rate rate_se distortion distortion_se negative_elbo "
+    "negative_elbo_se mutual_information mutual_information_se marginal_kl marginal_kl_se"
+).split()
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    # A member that is measured in one process was member 0 there.
+    last = ["diverged_at", "failure"]
+    identity = list(table.columns[: list(table.columns).index("seed") + 1])
+    first = [*identity, *(name for name in _ORDER if name in table)]
+    rest = [name for name in table.columns if name not in (*first, *last)]
+    table = table[[*first, *rest, *last]]
+    return table.sort_values(["member", "step", "partition"], ascending=[True, True, False], kind="stable").reset_index(
+        drop=True
+    )
+
+
+def _failure(row: dict[str, Any], diverged_at: int | None) -> str | float:
+    if diverged_at is not None and diverged_at <= row["step"]:
+        return f"diverged at step {diverged_at}"
+    lost = [name for name in ("rate", "distortion", "mutual_information") if math.isnan(row.get(name, 0.0))]
+    return f"{lost[0]} is not finite" if lost and row["partition"] != "fresh" else math.nan
 
 
 def _concatenate(stacks: list[np.ndarray]) -> np.ndarray:

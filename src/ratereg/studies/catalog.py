@@ -4,12 +4,22 @@ The protocol is this project's own, guided by the paper's figure: its latent dim
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from ratereg.data import Data
+from ratereg.measurements import (
+    Annealed,
+    ByDistance,
+    FreshInformation,
+    ImportanceWeighted,
+    Information,
+    Latents,
+)
 from ratereg.models import MLP, Convolutional
 from ratereg.studies.results import find_published
-from ratereg.studies.study import Data, Study
+from ratereg.studies.study import Study
 
 __all__ = ["CATALOG", "SCALES", "identify", "published"]
 
@@ -26,23 +36,15 @@ _SHALLOW_AND_DEEP = (MLP(layers=1), MLP(layers=3))
 
 def _cpu(study: Study, **settings: Any) -> Study:
     """Return a study as small as two cores need: few members, 5,000 steps, and estimates of fewer images."""
-    small = {
-        "seeds": 3,
-        "steps": 5_000,
-        "records": 9,
-        "trajectory_images": 4096,
-        "queries": 1024,
-        "final_queries": 4096,
-        "bound_images": 128,
-        "annealed_images": 32,
-    }
-    return study.replace(**small | settings)
+    small = study.measuring(Information(queries=4096), ImportanceWeighted(images=128), Annealed(images=32))
+    if fresh := study.measurement(FreshInformation):
+        small = small.measuring(replace(fresh, queries=4096))
+    return small.replace(**{"seeds": 3, "steps": 5_000} | settings)
 
 
 def _full(study: Study, **settings: Any) -> Study:
-    return study.replace(
-        **{"seeds": 5, "steps": 50_000, "records": 17, "bound_images": 512, "annealed_images": 64} | settings
-    )
+    large = study.measuring(ImportanceWeighted(images=512), Annealed(images=64))
+    return large.replace(**{"seeds": 5, "steps": 50_000} | settings)
 
 
 def _tetrominoes(**settings: Any) -> Data:
@@ -62,8 +64,7 @@ _DIFFICULTY = Study(
     data=(_tetrominoes(split="cv", share=0.01), Data("tetrominoes", split="cd", share=0.1)),
     network=_SHALLOW_AND_DEEP,
     betas=(1, 0.1),
-    distances=8,
-)
+).measuring(ByDistance(classes=8))
 
 _IMAGES = Study(
     data=(
@@ -80,8 +81,7 @@ _SATURATION = Study(
     data=(_tetrominoes(n_train=256), _tetrominoes()),
     network=MLP(layers=1, width=256),
     betas=(5, 1, 0.1, 0.01),
-    fresh_images=163_840,
-)
+).measuring(FreshInformation(images=163_840))
 
 _WIDTH = _DIFFICULTY.replace(
     data=_tetrominoes(split="cv", share=0.01),
@@ -101,8 +101,7 @@ _PLANE = Study(
     network=MLP(layers=2, width=256, latent_dim=2),
     betas=_FEWER_BETAS,
     steps=5_000,
-    latents=4096,
-)
+).measuring(Latents(count=4096))
 
 CATALOG: Mapping[str, Mapping[str, Study]] = MappingProxyType(
     {
@@ -125,8 +124,7 @@ CATALOG: Mapping[str, Mapping[str, Study]] = MappingProxyType(
                     _tetrominoes(),
                 ),
                 betas=_FEWER_BETAS,
-                distances=16,
-            ),
+            ).measuring(ByDistance(classes=16)),
             "cpu": _cpu(_DIFFICULTY),
         },
         "images": {
@@ -168,7 +166,6 @@ CATALOG: Mapping[str, Mapping[str, Study]] = MappingProxyType(
                 _DYNAMICS,
                 data=(_CHECKERBOARD, _tetrominoes(split="cv", share=0.01)),
                 betas=_FEWER_BETAS,
-                records=33,
             ),
             "cpu": _cpu(_DYNAMICS),
         },

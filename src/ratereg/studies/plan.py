@@ -1,39 +1,36 @@
-"""How the members of a study are cut into shards."""
+"""How the trainings of a study are cut into shards that train as one ensemble."""
 
 import itertools
 from collections.abc import Callable, Sequence
 
-from ratereg.models.networks import Network
 from ratereg.studies.shard import Shard
-from ratereg.studies.study import Data, Member, Study
+from ratereg.training.key import Training
 
 __all__ = ["plan"]
 
 
-def plan(study: Study, members: Sequence[Member], at_once: Callable[[Data, Network], int]) -> list[Shard]:
-    """Cut some members of a study into shards of one data set and one network.
+def plan(trainings: Sequence[Training], at_once: Callable[[Training], int]) -> list[Shard]:
+    """Cut trainings into shards of one setting each, seeds whole where they fit.
 
-    Seeds are kept whole where they fit, since members of one seed share batches and noise. Shards of the first seeds
-    come first, so that an interrupted study has whole seeds. Taking away all members of some shards leaves the others
-    as they are, so that a study that is started again goes on with the shards it had.
+    Members of one seed share batches and noise. Shards of the first seeds come first, so that an interrupted study has
+    whole seeds. Taking away all members of some shards leaves the others as they are.
 
     Arguments:
-        study: whose members they are.
-        members: to be trained, in the order of the study.
-        at_once: how many members of a data set and a network are trained together at the most.
+        trainings: in the order of a study.
+        at_once: how many members of a training's setting are trained together at most.
     """
+    seeds = list(dict.fromkeys(training.seed for training in trainings))
     shards = []
-    for (data, network), group in itertools.groupby(members, key=lambda member: (member.data, member.network)):
-        limit = at_once(data, network)
-        shards += [Shard(study, members) for members in _cut(list(group), limit)]
-    first = study.axis_seeds.index
-    return sorted(shards, key=lambda shard: first(shard.members[0].seed))
+    for _, group in itertools.groupby(trainings, key=lambda one: one.setting):
+        members = list(group)
+        shards += [Shard(cut) for cut in _cut(members, at_once(members[0]))]
+    return sorted(shards, key=lambda shard: seeds.index(shard.trainings[0].seed))
 
 
-def _cut(members: list[Member], limit: int) -> list[tuple[Member, ...]]:
-    cuts: list[tuple[Member, ...]] = []
+def _cut(trainings: list[Training], limit: int) -> list[tuple[Training, ...]]:
+    cuts: list[tuple[Training, ...]] = []
     open_until = 0
-    for _, group in itertools.groupby(members, key=lambda member: member.seed):
+    for _, group in itertools.groupby(trainings, key=lambda one: one.seed):
         seed = list(group)
         if cuts and len(cuts[-1]) + len(seed) <= open_until:
             cuts[-1] += tuple(seed)

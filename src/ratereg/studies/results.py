@@ -1,28 +1,37 @@
 """What a study measured, in memory and in a result directory.
 
-A result directory holds `study.json` (the settings), `table.csv` (one row per member, step and partition),
-`arrays.npz` (pictures and latents, no pickle; `studies/arrays.py` says what of large ones) and `provenance.json`. It is
-written whole or not at all.
+A result directory holds `study.json` (the settings), `table.csv` (one row per training, step and partition),
+`arrays.npz` (pictures and latents, no pickle; `studies/arrays.py` says what of large ones) and `provenance.json`, which
+has the digests of the others. It is written whole or not at all.
 """
 
+import hashlib
 import json
-import math
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 
+from ratereg.measurements import Measurement
 from ratereg.storage import cache_directory, written_aside
 from ratereg.studies.arrays import load_arrays, save_arrays
 from ratereg.studies.study import Study
+from ratereg.training.key import Training
 
-__all__ = ["Results", "find_published", "published_directory"]
+if TYPE_CHECKING:
+    from ratereg.models import VAE
 
-_FILES = ("study.json", "table.csv", "arrays.npz", "provenance.json")
+__all__ = ["Results", "ResultsError", "find_published", "published_directory"]
+
+
+class ResultsError(ValueError):
+    """A result directory is damaged, or is not what it says it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +40,16 @@ class Results:
 
     Attributes:
         study: its settings.
-        table: tidy, one row per member, step and partition; rates, distortions and information in nats, each estimated
-            column X with its standard error X_se. `negative_elbo` is rate + distortion. The bounds on the likelihood
-            are of few images, and NaN where they were not asked for. The partition "fresh" has a row for each number
-            of images, `components`, in its aggregate posterior. `diverged_at` is the step at which a member's loss was
-            no longer finite, else NaN; the values of one that diverged are NaN from there on.
+        table: tidy, one row per training, step and partition. `training` is the digest of the training, `setting` that
+            without beta and seed, `problem` that without steps either. Rates, distortions and information are in nats,
+            each estimated column X with its standard error X_se; `negative_elbo` is rate + distortion. The partition
+            "fresh" has a row for each number of images, `components`, in its aggregate posterior. A member that
+            diverged has NaN, with the step in `diverged_at` and the reason in `failure`.
         arrays: `test_originals` (dataset, image, channel, height, width) and `test_reconstructions` (member, image,
             channel, height, width), uint8, with `member_dataset` (member) saying which originals; and the posteriors
             `train_mean`, `train_log_var`, `test_mean`, `test_log_var` (member, image, latent) of random images of each
             partition, NaN in the latents that a member does not have; `distance` and `distance_distortion` (member,
-            class) if the study asks for distances.
+            class); each if the study measures it.
         provenance: how and when it was made.
         directory: where it lies, or None.
     """
@@ -76,6 +85,58 @@ class Results:
                 return f"{root.name}/{self.directory.relative_to(root)}"
         return str(self.directory)
 
+    @cached_property
+    def trainings(self) -> list[Training]:
+        """The training of each member, in the order of the column `member`.
+
+        Raises:
+            ResultsError: the study's own data have changed since.
+        """
+        digests = self.table.groupby("member")["training"].first()
+        precisions = self.table.groupby("member")["precision"].first()
+        found = [
+            self.study.trainings(precision)[member] for member, precision in precisions.items()
+        ]
+        other = [digest for digest, one in zip(digests, found, strict=True) if digest != one.digest]
+        if other:
+            raise ResultsError(
+                f"Results: the training {other[0]} is not of the data as they are now; they have changed since. Run the "
+                "study again with `ratereg.load_or_run`."
+            )
+        return found
+
+    def models(
+        self, *, device: str | None = None, progress: bool = True, **selection: Any
+    ) -> "VAE":
+        """Return the trained members that a selection leaves, as one ensemble in the order of the table.
+
+        Where this machine has only their numbers, they are trained again, which is said.
+
+        Arguments:
+            device: to train on and to put the ensemble on; None for a GPU if there is one, else the CPU.
+            progress: show a bar while training.
+            selection: columns of the table with a value or several, such as `beta=0.1, seed=0`; and `data`, `network`
+                and `prior` with a value of those axes.
+
+        Raises:
+            ValueError: there is no such column, no member is left, or they can't be one ensemble.
+        """
+        from ratereg.studies.models import models_of
+
+        return models_of(self, selection, device=device, progress=progress)
+
+    def measure(self, *measurements: Measurement, device: str | None = None, progress: bool = True) -> "Results":
+        """Return the results with more measurements; one of a kind that is there takes that one's place.
+
+        Nothing is trained where the weights are on this machine; where only the numbers are, they are trained again.
+
+        Raises:
+            ValueError: a measurement can't be done on these images.
+        """
+        from ratereg.studies.run import load_or_run
+
+        return load_or_run(self.study.measuring(*measurements), device=device, progress=progress)
+
     def save(self, directory: Path) -> "Results":
         """Write the result directory, whole or not at all, and return the results with their new place.
 
@@ -87,29 +148,48 @@ class Results:
             (aside / "study.json").write_text(json.dumps(self.study.settings, indent=1) + "\n")
             self.table.to_csv(aside / "table.csv", index=False)
             save_arrays(aside, self.arrays)
-            (aside / "provenance.json").write_text(json.dumps(dict(self.provenance), indent=1) + "\n")
-        return Results(self.study, self.table, self.arrays, self.provenance, directory)
+            content = {file.name: _digest(file) for file in sorted(aside.iterdir())}
+            provenance = {**self.provenance, "digest": self.study.digest, "content": content}
+            (aside / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n")
+        return Results(self.study, self.table, self.arrays, provenance, directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read a result directory.
 
         Raises:
-            FileNotFoundError: a file of it is missing.
+            ResultsError: a file of it is missing, damaged or not the one that was written.
         """
         directory = Path(directory)
-        missing = [name for name in _FILES if not (directory / name).is_file()]
-        if missing:
-            raise FileNotFoundError(f"Results: {directory} lacks {', '.join(missing)}; give a whole result directory.")
-        study = Study.from_settings(json.loads((directory / "study.json").read_text()))
-        table = pd.read_csv(directory / "table.csv", dtype={"dataset": str})
-        # Results from before there were these columns: none diverged, and the sum's error was not kept.
-        if "diverged_at" not in table:
-            table["diverged_at"] = math.nan
-        if "negative_elbo" not in table:
-            table["negative_elbo"], table["negative_elbo_se"] = table["rate"] + table["distortion"], math.nan
-        provenance = json.loads((directory / "provenance.json").read_text())
-        return cls(study, table, load_arrays(directory), provenance, directory)
+        try:
+            provenance = json.loads((directory / "provenance.json").read_text())
+            for name, digest in provenance["content"].items():
+                if _digest(directory / name) != digest:
+                    raise ResultsError(
+                        f"Results: {directory / name} is not the file that was written; restore it, or remove "
+                        f"{directory} to measure the study again."
+                    )
+            study = Study.from_settings(json.loads((directory / "study.json").read_text()))
+            table = pd.read_csv(directory / "table.csv", dtype=_TEXTS, float_precision="round_trip")
+            return cls(study, table, load_arrays(directory), provenance, directory)
+        except ResultsError:
+            raise
+        except FileNotFoundError as error:
+            missing = Path(error.filename or directory).name
+            raise ResultsError(f"Results: {directory} lacks {missing}; give a whole result directory.") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+            raise ResultsError(
+                f"Results: {directory} is damaged ({type(error).__name__}: {error}); restore it, or remove it to "
+                "measure the study again."
+            ) from error
+
+
+_TEXTS = {name: str for name in ("training", "setting", "problem", "dataset", "data", "failure")}
+"""Columns of text, which may look like numbers."""
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def published_directory() -> Path:

@@ -1,42 +1,31 @@
-"""From a study to its results: found if they are there, else trained, measured and kept."""
+"""From a study to its results: found if they are there, else what is missing is trained and measured, and kept."""
 
-import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
-from ratereg.data import ImageSet
-from ratereg.models.networks import Network
+from ratereg.data import Data
+from ratereg.measurements import Measurement
 from ratereg.storage import cache_directory, check_writable, locked
-from ratereg.studies.assemble import assemble
+from ratereg.studies.assemble import Facts, assemble
 from ratereg.studies.catalog import identify
+from ratereg.studies.measured import TRAJECTORY, adopt_published, is_measured
+from ratereg.studies.memory import members_that_fit
 from ratereg.studies.plan import plan
-from ratereg.studies.results import Results, find_published
-from ratereg.studies.shard import Shard, chosen_precision, images_of, run_shard
-from ratereg.studies.store import adopt_published, keep, keep_finished, kept, member_directory
-from ratereg.studies.study import Data, Study
-from ratereg.training.cost import members_that_fit
-from ratereg.training.interruption import interruptible
+from ratereg.studies.precision import resolved_precision
+from ratereg.studies.results import Results, ResultsError, find_published
+from ratereg.studies.shard import Listener, Shard, work_on
+from ratereg.studies.study import Study
+from ratereg.training import store
+from ratereg.training.interruption import Interruption, interruptible
+from ratereg.training.key import Training
 
-__all__ = ["checked_devices", "find", "load_or_run", "run"]
-
-
-class _Images(NamedTuple):
-    """What is to be known of a study's images while they are not in memory."""
-
-    name: str
-    shape: tuple[int, int, int]
-    images: int
-    n_train: int
-    n_test: int
-
-    @classmethod
-    def of(cls, images: ImageSet) -> Self:
-        return cls(images.name, images.image_shape, len(images.pixels), len(images.train), len(images.test))
+__all__ = ["checked_devices", "complete", "find", "load_or_run", "run"]
 
 
 def load_or_run(
@@ -48,7 +37,7 @@ def load_or_run(
     max_members: int | None = None,
     checkpoint_seconds: float = 300,
 ) -> Results:
-    """Return the results of a study: committed ones, else cached ones, else it is trained and then cached.
+    """Return the results of a study: committed ones, else cached ones, else what is missing is trained and measured.
 
     Arguments:
         study: what to look for or to run.
@@ -56,13 +45,14 @@ def load_or_run(
             else the CPU.
         scheduler: the address of a Dask scheduler, whose workers train instead.
         progress: show a bar with speed, time left and losses.
-        max_members: train at most that many members at once; None for as many of one data set and network as the
-            device's memory holds, parted among several devices; on a cluster those of one seed.
-        checkpoint_seconds: how often the state of training is kept, so that a stopped run goes on.
+        max_members: train at most that many members at once; None for as many of one setting as the device's memory
+            holds, divided among several devices; on a cluster those of one seed.
+        checkpoint_seconds: how often the state of training is kept, so that a stopped run can be resumed.
 
     Raises:
         LookupError: the site is being built, and the study is a published one without a result.
         MemoryError: not even one member fits into the device's memory.
+        ResultsError: a result is there and damaged.
         Stopped: the run was interrupted; its state is kept.
         StorageError: the cache can't be written, or another process has the study under way.
         ValueError: the data or a setting is refused.
@@ -88,13 +78,23 @@ def load_or_run(
 
 
 def find(study: Study) -> Results | None:
-    """Return the committed or cached results of a study, or None."""
+    """Return the committed or cached results of a study, or None.
+
+    Raises:
+        ResultsError: they are damaged, or those of another study.
+    """
     digest = study.digest
-    published = find_published(digest)
-    if published is not None:
-        return Results.load(published)
     cached = cache_directory() / "studies" / digest
-    return Results.load(cached) if (cached / "provenance.json").is_file() else None
+    directory = find_published(digest) or (cached if cached.is_dir() else None)
+    if directory is None:
+        return None
+    results = Results.load(directory)
+    if results.study.digest != digest:
+        raise ResultsError(
+            f"Results: {directory} holds the results of another study, {results.study.digest}; remove it to measure "
+            "this one again."
+        )
+    return results
 
 
 def run(
@@ -108,111 +108,150 @@ def run(
     checkpoint_seconds: float = 300,
     stop: Callable[[], bool] = lambda: False,
 ) -> Results:
-    """Train and measure the members of a study that have not been, shard by shard, and save all to `directory`.
+    """Train and measure what is missing of a study, shard by shard, and save its results to `directory`.
 
     The other arguments are those of `load_or_run`; when `stop` returns True, the state is kept and `Stopped` is raised.
     """
     devices = checked_devices(device)
     if max_members is not None and max_members < 1:
         raise ValueError(f"run: max_members is {max_members}; give at least 1.")
-    images = {one: _Images.of(images_of(one)) for one in study.axis_data}
-    _check_images(images)
-    limit = _limit(study, images, devices, on_cluster=scheduler is not None)
-    digests = study.member_digests()
-    check_writable(cache_directory())
+    facts = _facts(study)
     check_writable(Path(directory).parent)
-    visible = progress and not os.environ.get("RATEREG_BUILDING_SITE")
-    with (
-        locked(cache_directory() / "locks" / study.digest),
-        interruptible() as interrupted,
-        tqdm(total=len(study) * study.steps, unit=" member-steps", unit_scale=True, disable=not visible) as bar,
-    ):
-        keep_finished()
-        adopt_published(digests.values())
-        missing = [member for member, digest in digests.items() if not kept(digest)]
-        shards = plan(study, missing, limit if max_members is None else lambda *_: max_members)
-        bar.update((len(study) - len(missing)) * study.steps)
-
-        def asked() -> bool:
-            return interrupted() or stop()
-
-        for shard, results in _executed(shards, devices, scheduler, checkpoint_seconds, bar, asked):
-            keep(shard, results)
-    parts = {member: Results.load(member_directory(digest)) for member, digest in digests.items()}
-    return assemble(study, parts).save(directory)
+    precision = resolved_precision(study, devices[0])
+    trainings = study.trainings(precision)
+    with locked(cache_directory() / "locks" / study.digest):
+        complete(
+            trainings,
+            study.measurements,
+            facts,
+            devices=devices,
+            scheduler=scheduler,
+            progress=progress,
+            max_members=max_members,
+            checkpoint_seconds=checkpoint_seconds,
+            stop=stop,
+        )
+        return assemble(study, trainings, facts).save(directory)
 
 
-def _executed(
-    shards: Sequence[Shard],
+def complete(
+    trainings: Sequence[Training],
+    measurements: Sequence[Measurement],
+    facts: dict[Data, Facts],
+    *,
     devices: Sequence[torch.device],
-    scheduler: str | None,
-    checkpoint_seconds: float,
-    bar: "tqdm[Any]",
-    stop: Callable[[], bool],
-) -> Iterator[tuple[Shard, Results]]:
-    """Yield the shards and their results as they are finished."""
+    scheduler: str | None = None,
+    progress: bool = True,
+    max_members: int | None = None,
+    checkpoint_seconds: float = 300,
+    stop: Callable[[], bool] = lambda: False,
+    with_weights: bool = False,
+) -> None:
+    """Train and measure what is missing of some trainings, so that this machine's store has it.
 
-    def report(made: int) -> None:
-        bar.update(made)
-
-    if scheduler is not None:
-        from ratereg.studies.cluster import on_cluster
-
-        yield from on_cluster(shards, scheduler, checkpoint_seconds=checkpoint_seconds, report=report, stop=stop)
-    elif len(devices) > 1 and len(shards) > 1:
-        from ratereg.studies.devices import on_devices
-
-        yield from on_devices(shards, devices, checkpoint_seconds=checkpoint_seconds, report=report, stop=stop)
+    Arguments:
+        trainings: the members, in the order of their study.
+        measurements: what is measured of each.
+        facts: of their images.
+        devices: to train on; each takes one shard at a time.
+        scheduler, progress, max_members, checkpoint_seconds, stop: as in `run`.
+        with_weights: whether the weights are wanted, also of what is measured already.
+    """
+    check_writable(cache_directory())
+    visible = progress and not os.environ.get("RATEREG_BUILDING_SITE")
+    adopt_published(trainings, measurements)
+    missing = [
+        one
+        for one in trainings
+        if not store.has(one, TRAJECTORY)
+        or not all(is_measured(one, wanted) for wanted in measurements)
+        or (with_weights and not store.has(one))
+    ]
+    if not missing:
+        return
+    if max_members is not None:
+        limit: Callable[[Training], int] = lambda _: max_members  # noqa: E731
+    elif scheduler is not None:
+        limit = lambda one: sum(other.setting == one.setting and other.seed == one.seed for other in missing)  # noqa: E731
     else:
-        for number, shard in enumerate(shards, 1):
-            bar.set_description(f"{shard} [{number}/{len(shards)}]")
-            yield (
-                shard,
-                run_shard(
-                    shard,
-                    devices[0],
-                    checkpoint_seconds=checkpoint_seconds,
-                    report=report,
-                    stop=stop,
-                    describe=None if bar.disable else bar.set_postfix_str,
-                ),
-            )
+        limit = _limit(missing, facts, devices)
+    shards = plan(missing, limit)
+    steps = sum(one.steps for one in trainings)
+    with (
+        interruptible() as interrupted,
+        tqdm(total=steps, unit=" member-steps", unit_scale=True, disable=not visible) as bar,
+    ):
+        bar.update(steps - sum(one.steps for one in missing if with_weights or not store.has(one)))
+        listener = _Bar(bar, interrupted, stop)
+        how: dict[str, Any] = {"checkpoint_seconds": checkpoint_seconds, "listener": listener}
+        if scheduler is not None:
+            from ratereg.studies.cluster import work_on_cluster
+
+            work_on_cluster(shards, measurements, scheduler, **how)
+        elif len(devices) > 1 and len(shards) > 1:
+            from ratereg.studies.devices import work_on_devices
+
+            work_on_devices(shards, measurements, devices, **how)
+        else:
+            for number, shard in enumerate(shards, 1):
+                bar.set_description(f"{shard} [{number}/{len(shards)}]")
+                work_on(shard, measurements, devices[0], with_weights=with_weights, **how)
+
+
+class _Bar(Listener):
+    """Shows the progress in a bar, and stops at a signal."""
+
+    def __init__(self, bar: "tqdm[Any]", interrupted: Interruption, stop: Callable[[], bool]) -> None:
+        self.bar, self.interrupted, self.asked = bar, interrupted, stop
+
+    def report(self, steps: int) -> None:
+        self.bar.update(steps)
+
+    def describe(self, text: str) -> None:
+        self.bar.set_postfix_str(text)
+
+    def stop(self) -> bool:
+        return self.interrupted() or self.asked()
+
+    def at_once(self, step: int, steps: int) -> AbstractContextManager[None]:
+        return self.interrupted.at_once(step, steps)
 
 
 def _limit(
-    study: Study, images: dict[Data, _Images], devices: Sequence[torch.device], *, on_cluster: bool
-) -> Callable[[Data, Network], int]:
-    """Return how many members of a data set and a network are trained together, unless the user says how many."""
-    if on_cluster:
-        return lambda *_: len(study.axis_betas)
-    each = math.ceil(len(study.axis_betas) * len(study.axis_seeds) / len(devices))
+    trainings: Sequence[Training], facts: dict[Data, Facts], devices: Sequence[torch.device]
+) -> Callable[[Training], int]:
+    """Return how many members of a training's setting are trained together."""
 
-    def limit(data: Data, network: Network) -> int:
-        fit = min(
-            members_that_fit(
-                network,
-                images[data].shape,
-                batch_size=study.batch_size,
-                precision=chosen_precision(study, device),
-                images=images[data].images,
-                device=device,
-            )
-            for device in devices
-        )
-        return min(fit, each)
+    def limit(one: Training) -> int:
+        of_the_setting = sum(other.setting == one.setting for other in trainings)
+        fit = min(members_that_fit(one, facts[one.data].shape, facts[one.data].count, device) for device in devices)
+        return min(fit, -(-of_the_setting // len(devices)))
 
     return limit
+
+
+def _facts(study: Study) -> dict[Data, Facts]:
+    """Load the images of a study one after another, and refuse what can't be measured or put into one table."""
+    facts = {}
+    for one in study.axis_data:
+        images = one.load()
+        for measurement in study.measurements:
+            measurement.check(images)
+        facts[one] = Facts.of(images)
+    shapes = {one.source: known.shape for one, known in facts.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(f"Study: data has images of different shapes, {shapes}; give them studies of their own.")
+    return facts
 
 
 def checked_devices(device: str | torch.device | Sequence[str | torch.device] | None) -> list[torch.device]:
     """Return the devices that are meant; None means all GPUs if there are any, else the CPU.
 
     Raises:
-        ValueError: a device is not here, or none is named.
+        ValueError: a device is not here, is without float64, or none is named.
     """
     if device is None:
-        count = torch.cuda.device_count()
-        device = [f"cuda:{index}" for index in range(count)] or "cpu"
+        device = [f"cuda:{index}" for index in range(torch.cuda.device_count())] or "cpu"
     several = [device] if isinstance(device, str | torch.device) else list(device)
     if not several:
         raise ValueError("device is empty; give at least one, for example 'cpu'.")
@@ -220,26 +259,12 @@ def checked_devices(device: str | torch.device | Sequence[str | torch.device] | 
 
 
 def _checked_device(device: str | torch.device) -> torch.device:
+    there = " or ".join(["'cpu'", *(["'cuda'"] if torch.cuda.is_available() else [])])
     try:
         target = torch.device(device)
         torch.empty(0, device=target)
     except (RuntimeError, AssertionError, NotImplementedError):
-        there = ["'cpu'", *(["'cuda'"] if torch.cuda.is_available() else [])]
-        raise ValueError(f"device is {str(device)!r}, which is not here; give {' or '.join(there)}.") from None
+        raise ValueError(f"device is {str(device)!r}, which is not here; give {there}.") from None
+    if target.type not in ("cpu", "cuda"):
+        raise ValueError(f"device is {str(device)!r}, which has no float64, as the estimators need it; give {there}.")
     return target
-
-
-def _check_images(images: dict[Data, _Images]) -> None:
-    """Refuse what one table cannot hold: images of several shapes, and data that its columns do not tell apart."""
-    shapes = {one.source: facts.shape for one, facts in images.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(f"Study: data has images of different shapes, {shapes}; give them studies of their own.")
-    alike: dict[tuple[object, ...], Data] = {}
-    for one, facts in images.items():
-        columns = (facts.name, one.split, one.share, facts.n_train, facts.n_test)
-        if columns in alike:
-            raise ValueError(
-                f"Study: data holds {alike[columns]} and {one}, which have the same name, split and numbers of images, "
-                "so that a table would mix them up; give them studies of their own."
-            )
-        alike[columns] = one

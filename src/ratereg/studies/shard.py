@@ -1,60 +1,58 @@
-"""One shard: members of one data set and one network, trained as one ensemble and measured along the way."""
+"""One shard: trainings of one setting, trained as one ensemble, and everything that is measured of them."""
 
 import hashlib
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
-from ratereg.data import ImageSet
-from ratereg.models import VAE
-from ratereg.models.networks import Network
+from ratereg.data import Data, ImageSet
+from ratereg.measurements import Information, Measurement, RateDistortion
+from ratereg.models import VAE, Network
 from ratereg.storage import cache_directory, load_checkpoint, locked, save_checkpoint
-from ratereg.studies.measure import keepsakes, measure
+from ratereg.studies.assemble import joined_rows
+from ratereg.studies.measured import TRAJECTORY, is_measured, keep_measured, keep_trajectory
 from ratereg.studies.provenance import environment, joined
-from ratereg.studies.results import Results
-from ratereg.studies.study import Data, Member, Study
-from ratereg.training import Precision, Trainer, best_precision
-from ratereg.training.cost import members_that_fit
-from ratereg.training.interruption import Stopped
+from ratereg.training import Stopped, Trainer, store
+from ratereg.training.key import Training
 
-__all__ = ["Shard", "chosen_precision", "run_shard"]
+__all__ = ["Listener", "Shard", "model_of", "work_on"]
 
-_SECONDS_BETWEEN_DISPLAYS = 1.0
+_RECORDED = (RateDistortion(images=4096), Information(images=4096, queries=1024))
+"""What is recorded while training: cheap, and the same for every study."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Members of a study that are trained together.
+    """Trainings of one setting, which are trained together."""
 
-    Arguments:
-        study: whose settings they have.
-        members: some of its members, all of one data set and one network.
-    """
-
-    study: Study
-    members: tuple[Member, ...]
+    trainings: tuple[Training, ...]
 
     @property
     def data(self) -> Data:
         """The images of all members."""
-        return self.members[0].data
+        return self.trainings[0].data
 
     @property
     def network(self) -> Network:
         """The architecture of all members."""
-        return self.members[0].network
+        return self.trainings[0].network
+
+    @property
+    def steps(self) -> int:
+        """The training steps of each member."""
+        return self.trainings[0].steps
 
     @cached_property
     def digest(self) -> str:
         """The key of the shard's checkpoint: that of its members, in their order."""
-        digests = self.study.member_digests(self.members)
-        return hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:12]
+        return hashlib.sha256("".join(one.digest for one in self.trainings).encode()).hexdigest()[:12]
 
     @property
     def directory(self) -> Path:
@@ -62,136 +60,182 @@ class Shard:
         return cache_directory() / "shards" / self.digest
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self.trainings)
 
     def __str__(self) -> str:
-        return f"{Path(self.data.source).name} {self.data.split}, {self.network.layers} x {self.network.width}"
+        return f"{Path(self.data.source).name} {self.data.split}, {self.network.label}"
 
 
-def run_shard(
+class Listener:
+    """Hears how a shard gets on, and says when it is to stop; this one hears nothing and never stops it."""
+
+    def report(self, steps: int) -> None:
+        """Take the number of steps made since the last call, summed over members."""
+
+    def describe(self, text: str) -> None:
+        """Take a short text about the state, about once a second."""
+
+    def stop(self) -> bool:
+        """Return whether the state is to be kept and the work to end."""
+        return False
+
+    def at_once(self, step: int, steps: int) -> AbstractContextManager[None]:
+        """Return a context in which a wish to stop raises Stopped at once."""
+        return nullcontext()
+
+
+def work_on(
     shard: Shard,
+    measurements: Sequence[Measurement],
     device: torch.device,
     *,
-    checkpoint_seconds: float,
-    report: Callable[[int], None],
-    stop: Callable[[], bool],
-    describe: Callable[[str], None] | None = None,
+    checkpoint_seconds: float = 300,
+    listener: Listener | None = None,
     wait: float = 0.0,
-) -> Results:
-    """Train and measure the members of a shard, going on from its checkpoint if there is one.
+    with_weights: bool = False,
+) -> None:
+    """Train those of a shard whose weights are missing, resuming from a checkpoint, and measure what is missing.
 
-    The result's table numbers the members as the shard does.
+    All is kept in the store of this machine.
 
     Arguments:
-        shard: what to train.
+        shard: what to train and to measure.
+        measurements: what is measured of each member.
         device: to train and measure on.
         checkpoint_seconds: how often the state is kept.
-        report: called with the number of steps made, summed over members.
-        stop: asked between steps; when it returns True the state is kept and the run ends.
-        describe: called with the last losses about once a second.
+        listener: hears of the progress, and stops it.
         wait: seconds to wait for another process that has the shard under way.
+        with_weights: whether the weights are wanted, also of what is measured already.
 
     Raises:
-        MemoryError: the shard is too large for the device.
-        Stopped: `stop` returned True.
-        StorageError: the checkpoint can't be written, or another process has the shard under way.
+        Stopped: the listener said so; the state is kept.
+        StorageError: the cache can't be written, or another process has the shard under way.
     """
+    hears = Listener() if listener is None else listener
     with locked(cache_directory() / "locks" / shard.digest, wait):
-        return _Run(shard, device, checkpoint_seconds, report, stop, describe).to_the_end()
+        pending = {
+            one: [wanted for wanted in measurements if not is_measured(one, wanted)] for one in shard.trainings
+        }
+        untrained = tuple(
+            one
+            for one in shard.trainings
+            if not store.has(one) and (with_weights or pending[one] or not store.has(one, TRAJECTORY))
+        )
+        images = shard.data.load()
+        if untrained:
+            _Run(Shard(untrained), images, device, checkpoint_seconds, hears).to_the_end()
+        for one, wanted in pending.items():
+            for measurement in wanted:
+                hears.describe(f"measuring {type(measurement).__name__}")
+                if hears.stop():
+                    raise Stopped(shard.steps, shard.steps)
+                with hears.at_once(shard.steps, shard.steps):
+                    found = measurement(model_of([one], images.image_shape).to(device), images)
+                keep_measured(one, measurement, found, environment(device) | {"precision": one.precision})
+
+
+def model_of(trainings: Sequence[Training], image_shape: tuple[int, int, int]) -> VAE:
+    """Return an ensemble of trainings of one setting's architecture, with their kept weights.
+
+    Raises:
+        LookupError: the weights of one are not on this machine.
+    """
+    first = trainings[0]
+    vae = VAE(first.network, image_shape, [one.seed for one in trainings], first.likelihood, first.prior)
+    found = [store.weights(one) for one in trainings]
+    if missing := [one.digest for one, kept in zip(trainings, found, strict=True) if kept is None]:
+        raise LookupError(f"The weights of the training {missing[0]} are not on this machine; train it first.")
+    tensors = [kept[0] for kept in found if kept is not None]
+    vae.load_state_dict({name: torch.cat([one[name] for one in tensors]) for name in tensors[0]})
+    return vae.requires_grad_(False)
 
 
 class _Run:
-    """A shard under way."""
+    """The training of a shard."""
 
     def __init__(
-        self,
-        shard: Shard,
-        device: torch.device,
-        checkpoint_seconds: float,
-        report: Callable[[int], None],
-        stop: Callable[[], bool],
-        describe: Callable[[str], None] | None,
+        self, shard: Shard, images: ImageSet, device: torch.device, checkpoint_seconds: float, hears: Listener
     ) -> None:
-        self.shard, self.study, self.device = shard, shard.study, device
-        self.checkpoint_seconds, self.report, self.stop, self.describe = checkpoint_seconds, report, stop, describe
-        self.images = images_of(shard.data)
-        self.precision = chosen_precision(self.study, device)
-        _check_memory(shard, self.images, self.precision, device)
-        seeds = [member.seed for member in shard.members]
-        self.vae = VAE(shard.network, self.images.image_shape, seeds, self.study.chosen_likelihood).to(device)
-        self.pixels = self.images.pixels.flatten(1).to(device)
+        self.shard, self.images, self.device = shard, images, device
+        self.checkpoint_seconds, self.hears = checkpoint_seconds, hears
+        first = shard.trainings[0]
+        seeds = [one.seed for one in shard.trainings]
+        self.vae = VAE(shard.network, images.image_shape, seeds, first.likelihood, first.prior).to(device)
+        pixels = images.pixels if images.gray is None else images.gray
         self.trainer = Trainer(
             self.vae,
-            self.pixels if self.images.gray is None else self.images.gray.flatten(1).to(device),
-            self.images.train,
-            betas=[member.beta for member in shard.members],
+            pixels.flatten(1).to(device),
+            images.train,
+            betas=[one.beta for one in shard.trainings],
             seeds=seeds,
-            batch_size=self.study.batch_size,
-            learning_rate=self.study.learning_rate,
-            schedule=self.study.schedule,
-            steps=self.study.steps,
-            precision=self.precision,
-            binarize=self.images.binarize == "dynamic",
+            batch_size=first.batch_size,
+            learning_rate=first.learning_rate,
+            schedule=first.schedule,
+            steps=first.steps,
+            warm_up=first.warm_up,
+            precision=first.precision,
+            binarize=images.binarize == "dynamic",
         )
         self.rows: list[dict[str, Any]] = []
-        self.environments = [environment(device) | {"precision": self.precision}]
+        self.environments = [environment(device) | {"precision": first.precision}]
         self.seconds = 0.0
         self.checkpoint = shard.directory / "checkpoint"
-        self._go_on()
+        kept = load_checkpoint(self.checkpoint)
+        if kept is not None:
+            state, record = kept
+            self.trainer.load_state(state)
+            self.rows, self.seconds = record["rows"], record["seconds"]
+            self.environments = [*record["environments"], *self.environments]
+            hears.report(self.trainer.step * len(shard))
         self.started = self.saved = self.displayed = time.monotonic()
 
-    def _go_on(self) -> None:
-        kept = load_checkpoint(self.checkpoint)
-        if kept is None:
-            return
-        state, record = kept
-        self.trainer.load_state(state)
-        self.rows, self.seconds = record["rows"], record["seconds"]
-        self.environments = [*record["environments"], *self.environments]
-        self.report(self.trainer.step * len(self.shard))
-
-    def to_the_end(self) -> Results:
-        for step in self.study.record_steps:
+    def to_the_end(self) -> None:
+        for step in self.shard.trainings[0].record_steps:
             if self.trainer.step < step:
                 self.trainer.advance(step, self._after_steps)
                 if self.trainer.step < step:
-                    raise Stopped(self.trainer.step, self.study.steps)
-            self._measure(step)
-        self._keep_weights()
-        arrays = keepsakes(self.study, self.vae, self.pixels, self.images)
-        provenance = joined(self.environments) | {"seconds": self._seconds_so_far()}
-        return Results(self.study, pd.DataFrame(self.rows), arrays, provenance)
+                    raise Stopped(self.trainer.step, self.shard.steps)
+            if step < self.shard.steps and not any(row["step"] == step for row in self.rows):
+                self._record(step)
+        weights = {name: value.detach().cpu() for name, value in self.vae.state_dict().items()}
+        provenance = joined(self.environments)
+        for index, (training, at) in enumerate(zip(self.shard.trainings, self._diverged_at(), strict=True)):
+            record = {
+                "diverged_at": at,
+                "environment": provenance,
+                "seconds": self._seconds_so_far() / len(self.shard),
+            }
+            rows = [
+                {name: value for name, value in row.items() if name != "member"}
+                for row in self.rows
+                if row["member"] == index
+            ]
+            if not store.has(training, TRAJECTORY):
+                keep_trajectory(training, rows, record)
+            store.keep_weights(training, {name: value[index : index + 1] for name, value in weights.items()}, record)
+        shutil.rmtree(self.shard.directory, ignore_errors=True)
+
+    def _record(self, step: int) -> None:
+        self.hears.describe("recording")
+        found = [measurement(self.vae, self.images).rows for measurement in _RECORDED]
+        for index, at in enumerate(self._diverged_at()):
+            own = [[row for row in rows if row["member"] == index] for rows in found]
+            for row in joined_rows(own):
+                self.rows.append({"member": index, "step": step, **(row if at is None else _lost(row))})
+        self._keep()
+
+    def _diverged_at(self) -> list[int | None]:
+        return [None if at < 0 else at for at in self.trainer.diverged_at.tolist()]
 
     def _after_steps(self, made: int) -> bool:
-        self.report(made * len(self.shard))
+        self.hears.report(made * len(self.shard))
         now = time.monotonic()
-        if self.describe is not None and now - self.displayed > _SECONDS_BETWEEN_DISPLAYS:
-            self.describe(f"D={self.trainer.distortion.nanmean():.1f}, R={self.trainer.rate.nanmean():.1f}")
+        if now - self.displayed > 1:
+            self.hears.describe(f"D={self.trainer.distortion.nanmean():.1f}, R={self.trainer.rate.nanmean():.1f}")
             self.displayed = now
-        stopping = self.stop()
+        stopping = self.hears.stop()
         self._keep(now=stopping)
         return stopping
-
-    def _measure(self, step: int) -> None:
-        # Member by member, so that a checkpoint never has to wait for the whole ensemble's measuring.
-        diverged_at = [None if at < 0 else at for at in self.trainer.diverged_at.tolist()]
-        for index in range(len(self.shard)):
-            if any((row["member"], row["step"]) == (index, step) for row in self.rows):
-                continue
-            if self.stop():
-                self._keep(now=True)
-                raise Stopped(self.trainer.step, self.study.steps)
-            rows = measure(
-                self.study,
-                self.shard.members[index],
-                self.vae.only(slice(index, index + 1)),
-                self.pixels,
-                self.images,
-                step=step,
-                diverged_at=diverged_at[index],
-            )
-            self.rows += [{"member": index, **row} for row in rows]
-            self._keep()
 
     def _keep(self, *, now: bool = False) -> None:
         """Write a checkpoint, if it is time to or `now`."""
@@ -200,50 +244,11 @@ class _Run:
             save_checkpoint(self.checkpoint, self.trainer.state(), record)
             self.saved = time.monotonic()
 
-    def _keep_weights(self) -> None:
-        """Keep each member's final weights, with the settings that it was trained with."""
-        diverged_at = self.trainer.diverged_at.tolist()
-        digests = self.study.member_digests(self.shard.members)
-        for index, (member, digest) in enumerate(digests.items()):
-            weights = {name: value[index : index + 1] for name, value in self.vae.state_dict().items()}
-            settings = {
-                "study": self.study.of(member).settings,
-                "content": member.data.content_digest,
-                "precision": self.precision,
-                "diverged_at": diverged_at[index],
-            }
-            save_checkpoint(cache_directory() / "weights" / f"{digest}.safetensors", weights, settings)
-
     def _seconds_so_far(self) -> float:
         return self.seconds + time.monotonic() - self.started
 
 
-def chosen_precision(study: Study, device: torch.device) -> Precision:
-    """Return the precision that a study is trained in on a device."""
-    return best_precision(device) if study.precision == "auto" else study.precision  # type: ignore[return-value]
-
-
-def images_of(one: Data) -> ImageSet:
-    """Return the images, which are read once if several shards in turn have them."""
-    return _images(one, one.content_digest)
-
-
-@lru_cache(maxsize=1)
-def _images(one: Data, _content: str | None) -> ImageSet:
-    return one.load()
-
-
-def _check_memory(shard: Shard, images: ImageSet, precision: Precision, device: torch.device) -> None:
-    fit = members_that_fit(
-        shard.network,
-        images.image_shape,
-        batch_size=shard.study.batch_size,
-        precision=precision,
-        images=len(images.pixels),
-        device=device,
-    )
-    if len(shard) > fit:
-        raise MemoryError(
-            f"max_members: a shard of {len(shard)} members of {shard} does not fit into the memory of {device}; "
-            f"give at most {fit}."
-        )
+def _lost(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without the values of a member that has diverged, whose weights are those before that."""
+    counts = ("step", "partition", "images", "queries", "components", "log_n", "member")
+    return {name: value if name in counts else float("nan") for name, value in row.items()}

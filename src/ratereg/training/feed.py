@@ -1,7 +1,7 @@
-"""What a step is fed with: images and noise, drawn on the host for many steps ahead and kept on the device."""
+"""Images and noise for the steps to come, drawn on the host for many steps ahead and kept on the device."""
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from ratereg.training.randomness import Streams
@@ -20,17 +20,17 @@ class Feed:
     is changes nothing: every draw is keyed by its step.
 
     Arguments:
-        streams: where batches, noise and thresholds come from.
-        pixels: all images, flattened, on the device to train on.
+        streams: the source of batches, noise and thresholds.
+        pixels: all images, flattened, on the device to train on: uint8, or floats in [0, 1].
         train: the rows of `pixels` that `streams` counts, on the same device.
-        binarize: draw binary images anew at each step.
+        binarize: whether to draw new binary images at each step.
         steps_ahead: steps a block; None for as many as make sense.
     """
 
     def __init__(
         self,
         streams: Streams,
-        pixels: UInt8[Tensor, "image pixels"],
+        pixels: Shaped[Tensor, "image pixels"],
         train: Int64[Tensor, " train"],
         *,
         binarize: bool = False,
@@ -50,10 +50,11 @@ class Feed:
         self._noise = room(streams.latent_dim)
         self._thresholds = room(pixels.shape[1]) if binarize else None
         self._at = torch.zeros(1, dtype=torch.int64, device=pixels.device)
-        self._member_stream = streams.member_stream.to(pixels.device)
+        # One axis serves all members where all see the same.
+        self._member_stream = streams.member_stream[: None if count > 1 else 1].to(pixels.device)
 
     def provide(self, step: int) -> None:
-        """Make sure that what comes `next` is that of `step`, drawing a new block where the last one has ended."""
+        """Make sure that `next` returns the draws of `step`: draw a new block where the last one has ended."""
         in_turn = step == self._due and step in self._block
         self._due = step + 1
         if in_turn:
@@ -67,15 +68,16 @@ class Feed:
 
     def next(self) -> tuple[Float[Tensor, "#member batch pixels"], Float[Tensor, "#member batch latent"]]:
         """Return images in [0, 1] and noise of the next step; with one axis for all where all members see the same."""
-        rows = self.train[self._batches.index_select(0, self._at)[0]]
-        x = self.pixels[rows].float().div_(255)
+        x = self.pixels[self.train[self._next(self._batches)]]
+        x = x.float().div_(255) if x.dtype == torch.uint8 else x.float()
         if self._thresholds is not None:
-            x = (self._thresholds.index_select(0, self._at)[0] < x).float()
-        noise = self._noise.index_select(0, self._at)[0]
+            x = (self._next(self._thresholds) < x).float()
+        noise = self._next(self._noise)
         self._at += 1
-        if len(self.streams.distinct) == 1:
-            return x, noise
-        return x[self._member_stream], noise[self._member_stream]
+        return x, noise
+
+    def _next(self, room: Tensor) -> Tensor:
+        return room.index_select(0, self._at)[0, self._member_stream]
 
 
 def _put(room: Tensor, draws: list[Tensor]) -> None:

@@ -3,11 +3,11 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["Stopped", "interruptible"]
+__all__ = ["Interruption", "Stopped", "interruptible"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C and a notebook's interrupt button; and what Slurm and others send some time before they kill."""
@@ -25,53 +25,77 @@ class Stopped(Exception):
         return f"stopped after step {self.step} of {self.steps}, and saved; start the same again, and it goes on there"
 
 
-class _Wish:
-    """A signal handler that notes the first signal, and at Ctrl-C after that gives up at once."""
+class Interruption:
+    """A wish to stop, which calling the object tells: a signal handler that notes the first signal.
+
+    A Ctrl-C after the first signal raises KeyboardInterrupt.
+    """
 
     def __init__(self) -> None:
         self._made = False
+        self._at_once: Stopped | None = None
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self._made:
-            self._made = True
-            # The signal may have come while a progress bar was writing there.
-            with suppress(RuntimeError):
-                print(
-                    "\nStopping after this step, and saving. "
-                    "Ctrl-C again stops at once, and loses what was done since the last checkpoint.",
-                    file=sys.stderr,
-                    flush=True,
-                )
-        elif number == signal.SIGINT:
-            raise KeyboardInterrupt
-
-    def made(self) -> bool:
+    def __call__(self) -> bool:
+        """Return whether a signal has asked to stop."""
         return self._made
+
+    @contextmanager
+    def at_once(self, step: int, steps: int) -> Iterator[None]:
+        """Raise `Stopped(step, steps)` in the body, at the first signal or at once if one has come before.
+
+        For work that has nothing to save, after step `step` of `steps`.
+        """
+        stopped = Stopped(step, steps)
+        if self._made:
+            raise stopped
+        self._at_once = stopped
+        try:
+            yield
+        finally:
+            self._at_once = None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self._made:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        self._made = True
+        if self._at_once is not None:
+            raise self._at_once
+        # The signal may have come while a progress bar was writing there.
+        with suppress(RuntimeError):
+            print(
+                "\nStopping after this step, and saving. "
+                "Ctrl-C again stops at once, and loses what was done since the last checkpoint.",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether SIGINT or SIGTERM has asked this process to stop since.
+def interruptible() -> Iterator[Interruption]:
+    """Yield an object that tells, when called, whether SIGINT or SIGTERM has asked this process to stop since.
 
-    The first signal is a wish alone; a SIGINT after it raises KeyboardInterrupt. The handlers before are restored at
-    the end. Inside another one it yields that one's function. In other threads than the main one, which signals do
-    not reach, the function is always False.
+    The first signal is only a wish; a SIGINT after it raises KeyboardInterrupt. In the object's context `at_once` the
+    first signal raises Stopped. The handlers before are restored at the end. Inside another `interruptible` it yields
+    that one's object. In other threads than the main one, which signals do not reach, the wish is never made.
     """
+    wish = Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield wish
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    outer = next((handler for handler in before.values() if isinstance(handler, _Wish)), None)
-    if outer is not None:
-        yield outer.made
+    outer = [getattr(handler, "__self__", None) for handler in before.values()]
+    if found := [one for one in outer if isinstance(one, Interruption)]:
+        yield found[0]
         return
-    wish = _Wish()
     # What the process ignores, as one in the background ignores Ctrl-C, it goes on ignoring.
     taken = {number: old for number, old in before.items() if old not in (None, signal.SIG_IGN)}
     try:
         for number in taken:
-            signal.signal(number, wish)
-        yield wish.made
+            signal.signal(number, wish.handle)
+        yield wish
     finally:
         for number, old in taken.items():
             signal.signal(number, old)

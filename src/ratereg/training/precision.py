@@ -1,18 +1,20 @@
-"""Which type the matrix products of training run in."""
+"""Types that the matrix products of training can run in."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
-__all__ = ["Precision", "best_precision"]
+__all__ = ["PRECISIONS", "Precision", "best_precision"]
 
 Precision = Literal["float32", "bfloat16"]
+
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 def best_precision(device: torch.device) -> Precision:
     """Return "bfloat16" where the processor multiplies bfloat16 matrices natively, else "float32".
 
-    Without native support bfloat16 products are emulated and slower than float32, so the processor is asked.
+    Without native support bfloat16 products are emulated, and slower than float32.
     """
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)

@@ -25,16 +25,24 @@ class Streams:
     """The batches, the noise and the binarization of an ensemble.
 
     Arguments:
-        seeds: one seed per member.
-        n_train: how many training images a member draws its batches from.
+        seeds: one seed per member, an integer from 0 to 2^64 - 1.
+        n_train: number of training images that a member draws its batches from.
         batch_size: images a batch.
         latent_dim: dimensions of the noise.
+
+    Raises:
+        ValueError: there is no seed, a seed is out of range, or a size is not positive.
     """
 
     def __init__(self, seeds: Sequence[int], n_train: int, batch_size: int, latent_dim: int) -> None:
+        for name, size in (("n_train", n_train), ("batch_size", batch_size), ("latent_dim", latent_dim)):
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+                raise ValueError(f"{name} is {size!r}; give a positive integer.")
+        if not seeds or not all(isinstance(seed, int) and 0 <= seed < 2**64 for seed in seeds):
+            raise ValueError(f"seeds is {list(seeds)}; give an integer from 0 to 2**64 - 1 for each member.")
         self.n_train, self.batch_size, self.latent_dim = n_train, batch_size, latent_dim
         self.distinct = sorted(set(seeds))
-        self.member_stream = torch.tensor([self.distinct.index(seed) for seed in seeds])
+        self.member_stream = torch.from_numpy(np.array([self.distinct.index(seed) for seed in seeds]))
         self._orders: dict[tuple[int, int], np.ndarray] = {}
 
     def batch(self, step: int) -> Int64[Tensor, "stream batch"]:
@@ -61,7 +69,7 @@ class Streams:
         return torch.from_numpy(np.stack(draws))
 
     def thresholds(self, step: int, pixels: int) -> Float[Tensor, "stream batch pixels"]:
-        """Return uniform draws, for each distinct seed: a binarized pixel is 1 where its gray value is above."""
+        """Return uniform draws, for each distinct seed: a binarized pixel is 1 where its gray value is larger."""
         shape = (self.batch_size, pixels)
         draws = [_generator(seed, _BINARIZATION, step).random(shape, np.float32) for seed in self.distinct]
         return torch.from_numpy(np.stack(draws))

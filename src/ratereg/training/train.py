@@ -1,22 +1,22 @@
 """The training loop: one step of the loop is one step of every member."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from ratereg.models import VAE
-from ratereg.training.allocator import keep_freed_memory
 from ratereg.training.feed import Feed
 from ratereg.training.graph import Pace, replayed
-from ratereg.training.precision import Precision
+from ratereg.training.precision import PRECISIONS, Precision
 from ratereg.training.randomness import Streams
 from ratereg.training.step import Step
+from ratereg.training.threads import threads
 
 __all__ = ["Trainer"]
 
@@ -27,19 +27,19 @@ _STEPS_TOGETHER = 64
 class Trainer:
     """Adam on the sum of the members' losses, distortion + beta x rate; nothing couples the members.
 
-    On a CPU the members are parted among the threads, each of which trains its own by itself. On a GPU all are one
-    program: a step is captured once and replayed, and the host waits for nothing in it.
+    On a CPU the threads share out the members, and each thread trains its own. On a GPU all members are one program:
+    a step is captured once and replayed, and the host waits for nothing in it.
 
     A member trains as it would alone. On a CPU it does so to the bit, whatever the number of threads, where there are
-    at least as many members as threads and the hidden widths are multiples of 16. Else the libraries choose the order
+    at least as many members as threads and the hidden widths are multiples of 16. Otherwise libraries choose the order
     of a sum by the shape of the whole product, and values agree to 1e-3 of their size over the first 25 steps.
 
-    A member whose loss is no longer finite is frozen: neither its weights nor Adam's moments change any more, and the
-    others go on.
+    A member diverges when its loss is not finite, or a log-variance is beyond `models.LARGEST_LOG_VAR`. It is frozen
+    from that step on: neither its weights nor Adam's moments change, and the others continue.
 
     Arguments:
-        vae: the ensemble; its parameters are trained in place.
-        pixels: all images, flattened, on the device of `vae`.
+        vae: the ensemble, in float32; its parameters are trained in place.
+        pixels: all images, flattened, on the device of `vae`: uint8, or floats in [0, 1].
         train: the rows of `pixels` that training draws from.
         betas: the weight of the rate, one per member.
         seeds: the seed of batches and noise, one per member; members with equal seeds see the same.
@@ -47,21 +47,22 @@ class Trainer:
         learning_rate: Adam's.
         schedule: of the learning rate, "constant" or "cosine".
         steps: of the whole training, for a schedule that changes.
-        precision: the type of the matrix products; weights, Adam, latents and losses are float32.
-        binarize: draw binary images anew at each step, each pixel 1 with its value as probability; members with equal
-            seeds see the same.
+        warm_up: first steps over which the weight of the rate rises linearly from 0 to beta.
+        precision: the type of the matrix products; weights, prior, Adam, latents and losses are float32.
+        binarize: whether to draw new binary images at each step, each pixel 1 with its value as probability; members
+            with equal seeds see the same.
 
     Attributes:
         step: how many steps have been made.
 
     Raises:
-        ValueError: `betas` or `seeds` does not have one entry per member, or `train` is empty.
+        ValueError: an argument is out of range, of another type or shape, or on another device.
     """
 
     def __init__(
         self,
         vae: VAE,
-        pixels: UInt8[Tensor, "image pixels"],
+        pixels: Shaped[Tensor, "image pixels"],
         train: Int64[Tensor, " train"],
         *,
         betas: Sequence[float],
@@ -70,34 +71,50 @@ class Trainer:
         learning_rate: float = 1e-3,
         schedule: str = "constant",
         steps: int | None = None,
+        warm_up: int = 0,
         precision: Precision = "float32",
         binarize: bool = False,
     ) -> None:
         for name, values in (("betas", betas), ("seeds", seeds)):
             if len(values) != vae.members:
                 raise ValueError(f"Trainer: {name} has {len(values)} entries for {vae.members} members; give one each.")
-        if len(train) == 0:
-            raise ValueError("Trainer: train is empty; give the rows of at least one training image.")
+        if not all(math.isfinite(beta) and beta >= 0 for beta in betas):
+            raise ValueError(f"Trainer: betas is {list(betas)}; give finite weights, 0 or more.")
+        if precision not in PRECISIONS:
+            raise ValueError(f"Trainer: precision is {precision!r}; give one of {', '.join(map(repr, PRECISIONS))}.")
+        for name, count, least in (("warm_up", warm_up, 0), ("steps", 1 if steps is None else steps, 1)):
+            if not isinstance(count, int) or isinstance(count, bool) or count < least:
+                raise ValueError(f"Trainer: {name} is {count!r}; give an integer of at least {least}.")
+        _check_images(vae, pixels, train)
         self.vae, self.step = vae, 0
         self.betas = torch.tensor(list(betas), dtype=torch.float32, device=vae.device)
-        # A thread that works alone waits for no other, and one thread's arithmetic goes on beside another's traffic.
+        # A thread that works alone waits for no other, and one thread computes while another one moves memory.
         parts = min(torch.get_num_threads(), vae.members) if vae.device.type == "cpu" else 1
-        self._parts = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in torch.arange(vae.members).tensor_split(parts)]
+        bounds = [vae.members * part // parts for part in range(parts + 1)]
+        self._parts = [slice(start, stop) for start, stop in pairwise(bounds)]
         self._threads_each = max(1, torch.get_num_threads() // parts)
         self._steps = []
         for part in self._parts:
-            streams = Streams(seeds[part], len(train), batch_size, vae.network.latent_dim)
-            feed = Feed(streams, pixels, train.to(vae.device), binarize=binarize)
-            members = vae if parts == 1 else vae.only(part)
-            adam = {"learning_rate": learning_rate, "schedule": schedule, "steps": steps}
-            self._steps.append(Step(members, feed, self.betas[part], adam, precision=precision))
+            streams = Streams(seeds[part], len(train), batch_size, vae.latent_dim)
+            self._steps.append(
+                Step(
+                    vae if parts == 1 else vae.only(part),
+                    Feed(streams, pixels, train.to(vae.device), binarize=binarize),
+                    self.betas[part],
+                    learning_rate=learning_rate,
+                    schedule=schedule,
+                    steps=steps,
+                    warm_up=warm_up,
+                    precision=precision,
+                )
+            )
         self._run = [replayed(step, vae.device) for step in self._steps]
         self._pace = Pace(vae.device)
         self._together = 1
 
     @property
     def diverged_at(self) -> Int64[Tensor, " member"]:
-        """For each member the step at which its loss was no longer finite, or -1."""
+        """The step at which each member diverged, or -1."""
         return torch.cat([step.diverged_at for step in self._steps])
 
     @property
@@ -107,7 +124,7 @@ class Trainer:
 
     @property
     def rate(self) -> Float[Tensor, " member"]:
-        """The mean rate of the last batch, in nats."""
+        """The mean rate of the last batch, in nats; NaN where a posterior is absurd."""
         return torch.cat([step.rate for step in self._steps])
 
     def advance(self, to: int, after_steps: Callable[[int], bool] | None = None) -> None:
@@ -115,9 +132,7 @@ class Trainer:
 
         That is called every few steps, about five times a second, with the number of steps made since the last call.
         """
-        if self.vae.device.type == "cpu":
-            keep_freed_memory()
-        with _threads(len(self._parts), self._threads_each) as on_all:
+        with threads(len(self._parts), self._threads_each) as on_all:
             while self.step < to:
                 made = min(self._together, to - self.step)
                 started = time.monotonic()
@@ -135,7 +150,7 @@ class Trainer:
             self._run[index]()
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that training needs to go on from here: weights, Adam's moments, the step and who diverged."""
+        """Return all that training needs to resume: weights, Adam's moments, the step and who diverged."""
         states = [step.state() for step in self._steps]
         return {
             name: first if first.ndim == 0 or len(states) == 1 else torch.cat([state[name] for state in states])
@@ -143,45 +158,28 @@ class Trainer:
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a state that `state` returned, here or on another device or number of threads."""
+        """Resume from a state that `state` returned, here or on another device or number of threads.
+
+        Raises:
+            ValueError: `state` lacks a tensor, or one has another shape.
+        """
         for part, step in zip(self._parts, self._steps, strict=True):
             step.load_state({name: value if value.ndim == 0 else value[part] for name, value in state.items()})
         self.step = int(state["step"])
 
 
-@contextmanager
-def _threads(count: int, each: int) -> Iterator[Callable[[Callable[[int], None]], None]]:
-    """Yield a function that calls another with 0 to `count` - 1, each in a thread with `each` of torch's threads."""
-    before = torch.get_num_threads()
-
-    def call(work: Callable[[int], None], index: int) -> None:
-        if torch.get_num_threads() != each:
-            torch.set_num_threads(each)
-        with _subnormals_flushed():
-            work(index)
-
-    if count == 1:
-        yield lambda work: call(work, 0)
-        return
-
-    def call_all(work: Callable[[int], None]) -> None:
-        for done in [pool.submit(call, work, index) for index in range(count)]:
-            done.result()
-
-    try:
-        with ThreadPoolExecutor(count) as pool:
-            yield call_all
-    finally:
-        # Some of the libraries' numbers of threads are those of the process.
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _subnormals_flushed() -> Iterator[None]:
-    """Take subnormal numbers for zero: Adam's moments decay through them, where processors are many times slower."""
-    before = bool(torch.tensor(1e-40) == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
+def _check_images(vae: VAE, pixels: Tensor, train: Tensor) -> None:
+    expected = math.prod(vae.image_shape)
+    if pixels.ndim != 2 or pixels.shape[1] != expected or pixels.device != vae.device:
+        raise ValueError(
+            f"Trainer: pixels has shape {tuple(pixels.shape)} on {pixels.device}; give flattened images of {expected} "
+            f"pixels on {vae.device}."
+        )
+    if pixels.dtype != torch.uint8 and not (pixels.is_floating_point() and bool(((pixels >= 0) & (pixels <= 1)).all())):
+        raise ValueError(f"Trainer: pixels is {pixels.dtype}, not all in [0, 1]; give uint8, or floats in [0, 1].")
+    if train.ndim != 1 or train.dtype != torch.int64 or len(train) == 0:
+        raise ValueError("Trainer: train is empty or not a list of rows; give the rows of at least one image, int64.")
+    if not (train.min() >= 0 and train.max() < len(pixels)):
+        raise ValueError(
+            f"Trainer: train has rows from {train.min()} to {train.max()}; give rows of the {len(pixels)} images."
+        )

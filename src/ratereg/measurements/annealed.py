@@ -1,0 +1,59 @@
+"""Annealed importance sampling of the log-likelihood, or pseudo-evidence, of training and test images."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ratereg.data import ImageSet
+from ratereg.evaluation import annealed_importance_sampling
+from ratereg.measurements.importance_weighted import bounded_images
+from ratereg.measurements.measured import Measured, Measurement, at_least, partitions
+from ratereg.models import LatentVariableModel
+
+__all__ = ["Annealed"]
+
+
+@dataclass(frozen=True)
+class Annealed(Measurement):
+    """The estimate of log p(x) by annealed importance sampling, a lower bound in expectation, in nats; higher is better.
+
+    Its images are the first of those that `ImportanceWeighted` has.
+
+    Arguments:
+        images: random images of each partition; all of it if it has fewer.
+        temperatures: steps of a chain.
+        chains: independent chains for each image.
+        leapfrog: steps of Hamiltonian dynamics at each temperature.
+    """
+
+    images: int = 32
+    temperatures: int = 100
+    chains: int = 2
+    leapfrog: int = 3
+
+    columns: ClassVar = ("annealed_importance_sampling", "annealed_importance_sampling_se")
+
+    def __post_init__(self) -> None:
+        at_least("Annealed", 2, images=self.images, temperatures=self.temperatures, chains=self.chains)
+        at_least("Annealed", 1, leapfrog=self.leapfrog)
+
+    def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
+        """Measure every member on random training and test images."""
+        rows = []
+        for partition, all_rows in partitions(images):
+            x, generator = bounded_images(model, images, partition, self.images)
+            found = annealed_importance_sampling(
+                model,
+                x,
+                chains=self.chains,
+                temperatures=self.temperatures,
+                leapfrog=self.leapfrog,
+                seed=generator.initial_seed() % 2**31,
+                population=len(all_rows),
+            )
+            rows += [
+                {"member": member, "partition": partition, self.columns[0]: value, self.columns[1]: error}
+                for member, (value, error) in enumerate(
+                    zip(found.estimate.tolist(), found.estimate_se.tolist(), strict=True)
+                )
+            ]
+        return Measured(rows)

@@ -1,0 +1,115 @@
+"""The information terms on images drawn anew: is it the mutual information that saturates, or its ceiling?"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float64, UInt8
+from torch import Tensor
+
+from ratereg.data import ImageSet
+from ratereg.evaluation import decompose_rate, encode, factor_bound, fit_factors, fit_marginal, marginal_bound
+from ratereg.measurements.measured import Measured, Measurement, at_least, stream
+from ratereg.models import LatentVariableModel
+
+__all__ = ["FreshInformation"]
+
+_LEAST = 256
+"""Images in the smallest aggregate posterior."""
+
+_REGRESSION_STEPS = 1000
+
+_TERMS = tuple(f"{name}{end}" for name in ("rate", "mutual_information", "marginal_kl") for end in ("", "_se"))
+_BOUNDS = ("information_lower_bound", "information_upper_bound")
+
+
+@dataclass(frozen=True)
+class FreshInformation(Measurement):
+    """Rate, mutual information and marginal KL on fresh images, for more and more of them in the aggregate posterior.
+
+    Rows are of the partition "fresh", one for each number of images: powers of 4 times 256, and the most. The last one
+    also has bounds on the population's mutual information, which have no ceiling: from below by a regression of the
+    factors, from above by a fitted marginal density.
+
+    Arguments:
+        images: the most images in the aggregate posterior.
+        queries: images whose posteriors z is drawn from.
+        fitted: further images that the bounds' densities are fitted on.
+        evaluated: further images that the bounds are evaluated on.
+    """
+
+    images: int = 163_840
+    queries: int = 8192
+    fitted: int = 16_384
+    evaluated: int = 4096
+
+    partitions: ClassVar = ("fresh",)
+    columns: ClassVar = (
+        "images",
+        "queries",
+        "components",
+        "log_n",
+        *_TERMS,
+        *(f"{name}{end}" for name in _BOUNDS for end in ("", "_se")),
+    )
+
+    def __post_init__(self) -> None:
+        at_least("FreshInformation", _LEAST, images=self.images)
+        at_least("FreshInformation", 2, queries=self.queries, fitted=self.fitted, evaluated=self.evaluated)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The numbers of images in the aggregate posterior."""
+        powers = (_LEAST * 4**power for power in range(32))
+        return [*(size for size in powers if size < self.images), self.images]
+
+    def check(self, images: ImageSet) -> None:
+        """Raise ValueError for images that no program draws."""
+        if images.draw is None:
+            raise ValueError(
+                f"FreshInformation: no program draws {images.name!r}; measure it on images such as Tetrominoes."
+            )
+
+    def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
+        """Measure every member on images drawn anew."""
+        self.check(images)
+        pixels, cube = _drawn(images, self.images + self.fitted + self.evaluated)
+        pixels, cube = pixels.to(model.device), cube.to(model.device)
+        encodings = encode(model, pixels, torch.arange(len(pixels), device=model.device))
+        mean, log_var = encodings.mean, encodings.log_var
+        generator = stream("fresh")
+        rows = []
+        for size in self.sizes:
+            queries = torch.randperm(size, generator=generator)[: self.queries].sort().values
+            parts = decompose_rate(
+                mean[:, :size], log_var[:, :size], generator, queries=queries, prior=model.prior
+            )
+            rows += self._rows(size, {name: getattr(parts, name).tolist() for name in _TERMS})
+        fitted = slice(self.images, self.images + self.fitted)
+        evaluated = slice(self.images + self.fitted, len(pixels))
+        to_fit = (mean[:, fitted], log_var[:, fitted])
+        to_evaluate = (mean[:, evaluated], log_var[:, evaluated])
+        above = marginal_bound(*to_evaluate, fit_marginal(*to_fit, generator), generator, sizes=[self.evaluated])
+        seed = generator.initial_seed() % 2**31
+        regression = fit_factors(*to_fit, cube[fitted], seed=seed, steps=_REGRESSION_STEPS)
+        below = factor_bound(*to_evaluate, cube[evaluated], regression, generator, sizes=[self.evaluated])
+        for name, bound in zip(_BOUNDS, (below, above), strict=True):
+            values = zip(bound.value.flatten().tolist(), bound.standard_error.flatten().tolist(), strict=True)
+            for row, (value, error) in zip(rows[-model.members :], values, strict=True):
+                row |= {name: value, f"{name}_se": error}
+        return Measured(rows)
+
+    def _rows(self, size: int, terms: dict[str, list[float]]) -> list[dict[str, Any]]:
+        counts = {"images": size, "queries": min(self.queries, size), "components": size, "log_n": math.log(size)}
+        return [
+            {"member": member, "partition": "fresh", **counts, **dict(zip(terms, values, strict=True))}
+            for member, values in enumerate(zip(*terms.values(), strict=True))
+        ]
+
+
+@lru_cache(maxsize=1)
+def _drawn(images: ImageSet, count: int) -> tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]:
+    assert images.draw is not None
+    return images.draw(count, 0)

@@ -1,0 +1,82 @@
+"""Networks, likelihoods and priors as settings for JSON, and back."""
+
+import importlib
+import inspect
+from typing import Any
+
+from ratereg.models.likelihoods import Bernoulli, Gaussian
+from ratereg.models.networks import MLP, Convolutional
+from ratereg.models.priors import DiagonalGaussian, MixtureOfGaussians, Prior, StandardGaussian
+
+__all__ = ["from_settings", "to_settings"]
+
+_OWN = {
+    one.__name__: one
+    for one in (MLP, Convolutional, Bernoulli, Gaussian, StandardGaussian, DiagonalGaussian, MixtureOfGaussians)
+}
+
+
+def to_settings(value: Any) -> Any:
+    """Return a value ready for JSON: numbers, texts and lists as they are, objects by the arguments that make them.
+
+    An object becomes {"type": ..., and the arguments that differ from their defaults}, each read from the attribute of
+    that name. The type is the name of a class of this package, else "module:Class".
+
+    Raises:
+        ValueError: an object does not keep its constructor's arguments, or its class can't be imported by name.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [to_settings(one) for one in value]
+    kind = type(value)
+    own = _OWN.get(kind.__name__) is kind
+    if not own and "<locals>" in kind.__qualname__:
+        raise ValueError(f"{kind.__qualname__} is defined inside of a function; define it at the top of a module.")
+    try:
+        arguments = inspect.signature(kind).parameters
+        values = {name: getattr(value, name) for name in arguments}
+    except (AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{value!r} is no setting: {error}; give numbers, texts, or objects that keep each argument of their "
+            "constructor as an attribute of its name."
+        ) from error
+    settings = {name: to_settings(one) for name, one in values.items() if one != arguments[name].default}
+    return {"type": kind.__name__ if own else f"{kind.__module__}:{kind.__qualname__}"} | settings
+
+
+def from_settings(settings: Any) -> Any:
+    """Return the value whose `to_settings` these are. The class of a foreign object is imported.
+
+    Raises:
+        ValueError: there is no such class, it is neither a network, nor a likelihood, nor a prior, or it does not take
+            these settings.
+    """
+    if isinstance(settings, list):
+        return [from_settings(one) for one in settings]
+    if not isinstance(settings, dict):
+        return settings
+    arguments = {name: from_settings(value) for name, value in settings.items() if name != "type"}
+    kind = _kind(settings.get("type"))
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{settings['type']} does not take the settings {arguments}: {error}.") from error
+
+
+def _kind(name: Any) -> type:
+    if isinstance(name, str) and name in _OWN:
+        return _OWN[name]
+    module, _, qualname = str(name).partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in qualname.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"type is {name!r}; give one of {', '.join(_OWN)}, or 'module:Class' of your own.") from error
+    # Settings come from files, so nothing else is called.
+    if not isinstance(found, type) or not (
+        issubclass(found, Prior) or hasattr(found, "build_encoder") or hasattr(found, "distortion")
+    ):
+        raise ValueError(f"type is {name!r}, which is neither a network, nor a likelihood, nor a prior.")
+    return found

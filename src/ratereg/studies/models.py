@@ -1,0 +1,67 @@
+"""Trained members of a result, as an ensemble in hand."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ratereg.models import VAE
+from ratereg.models.settings import to_settings
+from ratereg.studies.assemble import Facts
+from ratereg.studies.results import Results
+from ratereg.studies.run import checked_devices, complete
+from ratereg.studies.shard import model_of
+from ratereg.training import store
+from ratereg.training.key import Training
+
+__all__ = ["models_of"]
+
+
+def models_of(results: Results, selection: dict[str, Any], *, device: str | None, progress: bool) -> VAE:
+    """Return the members that a selection leaves as one ensemble; `Results.models` says how."""
+    chosen = _chosen(results, selection)
+    first = chosen[0]
+    for name in ("data", "network", "likelihood", "prior"):
+        values = {str(_plain(getattr(one, name))) for one in chosen}
+        if len(values) > 1:
+            raise ValueError(
+                f"models: the {len(chosen)} members chosen differ in {name}, so that they are no ensemble; choose one "
+                f"of them, for example models({name}=results.study.axis_{name}{'' if name == 'data' else 's'}[0])."
+            )
+    target = checked_devices(device)[0]
+    images = first.data.load()
+    if missing := [one for one in chosen if not store.has(one)]:
+        print(f"Only the numbers of {len(missing)} of {len(chosen)} members are here: training them again.")
+        complete(
+            missing, (), {first.data: Facts.of(images)}, devices=[target], progress=progress, with_weights=True
+        )
+    return model_of(chosen, images.image_shape).to(target)
+
+
+def _chosen(results: Results, selection: dict[str, Any]) -> list[Training]:
+    rows = results.table.drop_duplicates("member").set_index("member")
+    trainings = results.trainings
+    kept = np.ones(len(trainings), dtype=bool)
+    for name, wanted in selection.items():
+        if name in ("data", "network", "prior"):
+            kept &= [_plain(getattr(one, name)) == _plain(wanted) for one in trainings]
+        elif name in rows:
+            several = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+            kept &= [any(_equal(value, one) for one in several) for value in rows[name].loc[range(len(trainings))]]
+        else:
+            raise ValueError(f"models: there is no column {name!r}; give some of {', '.join(rows.columns)}.")
+    if not kept.any():
+        raise ValueError(f"models: no member has {selection}; the betas are {results.study.axis_betas}, the seeds "
+                         f"{results.study.axis_seeds}.")
+    return [one for one, keep in zip(trainings, kept, strict=True) if keep]
+
+
+def _plain(value: Any) -> Any:
+    return value.settings if hasattr(value, "training_settings") else to_settings(value)
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    if isinstance(value, float) and isinstance(wanted, int | float):
+        return math.isclose(value, wanted, rel_tol=1e-9)
+    return bool(value == wanted)
