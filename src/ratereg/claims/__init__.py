@@ -25,7 +25,6 @@ from ratereg.claims.saturation import (
     below_ceiling,
     ceiling_table,
     contrast_fresh,
-    describe_ceiling,
     describe_saturation,
     saturated,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "contrast_fresh",
     "contrast_table",
     "count_verdicts",
-    "describe_ceiling",
     "describe_claim",
     "describe_contrasts",
     "describe_provenance",

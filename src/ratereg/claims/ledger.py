@@ -111,24 +111,17 @@ def forest_rows(finding: Finding) -> pd.DataFrame:
 
 def settings_table(finding: Finding) -> pd.DataFrame:
     """Return a row for each setting that a claim looked at: its difference by each measure, with intervals, in nats."""
-    columns = [MEASURES[name].label for name in finding.verdicts]
     rows = forest_rows(finding)
-    if rows.empty:
-        return pd.DataFrame(columns=columns, index=pd.Index([], name="setting"))
     names = labels(rows, short=True)
-    pairs = [
-        f"{row['to_name']} against {row['from_name']}" if row["along"] != "beta" else "" for _, row in rows.iterrows()
-    ]
-    networks = [", ".join(filter(None, words)) for words in zip(pairs, names["network"], strict=True)]
-    rows["setting"] = [": ".join(words) for words in zip(names["data"], networks, strict=True)]
-    rows["cell"] = [
-        row["reason"] or f"{in_numbers(*row[['difference', 'difference_low', 'difference_high']])}, {row['counts']}"
-        for _, row in rows.iterrows()
-    ]
-    table = rows.pivot(index="setting", columns="measure", values="cell")
-    return (
-        table.reindex(index=rows["setting"].unique(), columns=columns).fillna("not measured").rename_axis(columns=None)
-    )
+    cells: dict[str, dict[str, str]] = {}
+    for (_, row), (data, network) in zip(rows.iterrows(), names.to_numpy(), strict=True):
+        pair = f"{row['to_name']} against {row['from_name']}" if row["along"] != "beta" else ""
+        place = f"{data}: {', '.join(filter(None, [pair, network]))}"
+        ends = row.reindex(["difference", "difference_low", "difference_high"])
+        cells.setdefault(place, {})[row["measure"]] = row["reason"] or f"{in_numbers(*ends)}, {row['counts']}"
+    columns = [MEASURES[name].label for name in finding.verdicts]
+    told = [[cells[place].get(name, "not measured") for name in columns] for place in cells]
+    return pd.DataFrame(told, columns=columns, index=pd.Index(list(cells), name="setting"))
 
 
 def describe_claim(finding: Finding) -> str:

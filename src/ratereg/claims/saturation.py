@@ -15,20 +15,12 @@ __all__ = [
     "below_ceiling",
     "ceiling_table",
     "contrast_fresh",
-    "describe_ceiling",
     "describe_saturation",
     "saturated",
 ]
 
 SATURATED = 0.05
 """Nats below log N within which a mutual information is saturated. Fixed before looking."""
-
-_PLACES = {
-    "beyond log N": "the population's information lies **beyond** log N = {0:.2f} at {1}",
-    "short of log N": "it stays **short of** log N = {0:.2f} at {1}",
-    "undecided": "on which side of log N = {0:.2f} it lies is undecided at {1}",
-    "not enough data": "there is not enough data to say on which side of log N = {0:.2f} it lies at {1}",
-}
 
 
 def below_ceiling(rows: pd.DataFrame) -> pd.Series:
@@ -136,39 +128,6 @@ def ceiling_table(results: Results) -> pd.DataFrame:
         row |= {"below": below.mean, "below_low": below.low, "above": above.mean, "above_high": above.high}
         rows.append(row | {"place": place if below.seeds >= ENOUGH_SEEDS else "not enough data"})
     return pd.DataFrame(rows)
-
-
-def describe_ceiling(ceilings: pd.DataFrame) -> str:
-    """Return Markdown that says, of rows of `ceiling_table`, for which betas the ceiling is what saturated."""
-    items = []
-    for setting, name in _settings(
-        ceilings.sort_values("beta", ascending=False, kind="stable").sort_values("n_train", kind="stable")
-    ):
-        most, log_m, log_n = setting[["m", "log_m", "log_n"]].iloc[0]
-        follows = setting["fresh_reaches"] == most
-        parts = []
-        if follows.any():
-            parts.append(
-                f"follows its ceiling up to {most:,.0f} fresh images at β = {_listed(setting['beta'][follows])}"
-            )
-        if not follows.all():
-            behind = "; ".join(_behind(row) for _, row in setting[~follows].iterrows())
-            parts.append(f"falls behind the ceiling of {log_m:.2f} nats of {most:,.0f} images at {behind}")
-        places = "; ".join(
-            phrase.format(log_n, f"β = {_listed(setting['beta'][setting['place'] == place])}")
-            for place, phrase in _PLACES.items()
-            if (setting["place"] == place).any()
-        )
-        items.append(f"- {name}: the information {', and '.join(parts)}. By the best bounds, {places}.")
-    return "\n".join(items)
-
-
-def _behind(row: pd.Series) -> str:
-    words = f"β = {row['beta']:g}, by {row['log_m'] - row['fresh_information']:.2f}"
-    if math.isnan(row["last_gain"]):
-        return words
-    gain = f"{row['last_gain']:.2f}".replace("-", "−")
-    return f"{words} (when the ceiling last rose by {row['last_rise']:.2f}, the information gained {gain})"
 
 
 def _listed(betas: Sequence[float] | pd.Series) -> str:

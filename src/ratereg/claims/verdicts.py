@@ -56,7 +56,8 @@ def tally(rows: pd.DataFrame, *, negative: bool = False) -> Verdict:
         rows: with columns `counts` and `effect`.
         negative: whether the claim is of the second kind.
     """
-    supporting, opposing, undecided = (int((rows["counts"] == name).sum()) for name in ("for", "against", "undecided"))
+    counted = ("for", "against", "undecided")
+    supporting, opposing, undecided = (int((rows["counts"] == name).sum()) for name in counted)
     settings = supporting + opposing + undecided
     if settings < ENOUGH_SETTINGS:
         word = "not enough data"
@@ -66,7 +67,7 @@ def tally(rows: pd.DataFrame, *, negative: bool = False) -> Verdict:
         word = "supported"
     else:
         word = "mixed"
-    effects = rows.loc[rows["counts"].isin(["for", "against", "undecided"]), "effect"].to_numpy(dtype=float)
+    effects = rows.loc[rows["counts"].isin(counted), "effect"].to_numpy(dtype=float)
     effect = float(effects.mean()) if settings else math.nan
     return Verdict(word, supporting, opposing, undecided, effect, *bootstrap_interval(effects), rows)
 
