@@ -4,8 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from ratereg import CATALOG, MLP, claims, plots
-from ratereg.claims import contrast_widths, describe_widths
+from ratereg import CATALOG, claims, plots
 from synthetic import synthetic
 
 STUDY = CATALOG["width"]["cpu"]
@@ -21,75 +20,6 @@ def distortion(**at):
 
 def results(study=STUDY):
     return synthetic(study, distortion)
-
-
-def test_the_widest_is_compared_with_the_narrowest_paired_over_seeds() -> None:
-    table = contrast_widths(results()).set_index(["layers", "beta"])
-    assert len(table) == 4
-    assert set(table["narrow"]) == {64}
-    assert set(table["wide"]) == {512}
-    assert set(table["seeds"]) == {3}
-    # t with two degrees of freedom, and the standard deviation of 0, 0.4 and -0.1; the seeds' own 10 nats cancel.
-    half_width = 4.302653 * 0.264575 / math.sqrt(3)
-    assert table.loc[(1, 1.0), "difference"] == pytest.approx(-3.9)
-    assert table.loc[(1, 1.0), "difference_high"] == pytest.approx(-3.9 + half_width, abs=1e-4)
-    assert table["verdict"].to_dict() == {
-        (1, 1.0): "improves",
-        (1, 0.1): "undecided",
-        (3, 1.0): "worsens",
-        (3, 0.1): "undecided",
-    }
-
-
-def test_partitions_are_compared_by_themselves() -> None:
-    study = STUDY.replace(seeds=3)
-    made = synthetic(study, lambda width, partition, **_: 80 + (partition == "train") * width / 512)
-    assert contrast_widths(made)["difference"].to_numpy() == pytest.approx(0)
-    assert contrast_widths(made, "train")["difference"].to_numpy() == pytest.approx(448 / 512)
-
-
-def test_of_several_widths_the_ends_count_and_each_data_set_is_by_itself() -> None:
-    # Widths between the ends do not count.
-    made = synthetic(
-        CATALOG["width"]["full"],
-        lambda width, split, seed, **_: 80 + seed + (width == 256) * 50 - (split == "cv") * width / 64,
-    )
-    table = contrast_widths(made)
-    assert len(table) == 2 * 2 * 3
-    assert set(zip(table["narrow"], table["wide"], strict=True)) == {(64, 1024)}
-    for split, difference in (("cv", -15.0), ("checkerboard", 0.0)):
-        assert table.loc[table["split"] == split, "difference"].to_numpy() == pytest.approx(difference)
-
-
-def test_fewer_than_three_seeds_are_not_enough_data() -> None:
-    table = contrast_widths(results(STUDY.replace(seeds=2)))
-    assert set(table["verdict"]) == {"not enough data"}
-    assert "**not enough data**" in describe_widths(table)
-
-
-def test_every_outcome_is_said_in_words_and_counted() -> None:
-    text = describe_widths(contrast_widths(results()))
-    lines = text.splitlines()
-    assert lines[0] == (
-        "Of 2 comparisons at β = 1, wider: improves in 1, worsens in 1. "
-        "Of 2 comparisons at β = 0.1, wider: undecided in 2."
-    )
-    where = "- random subset, 1,638 training images, "
-    assert (
-        f"{where}1 hidden layer, β = 1: 512 units a layer instead of 64 **improves** the test distortion: −3.9 nats, "
-        "95% interval −4.6 to −3.2 (3 seeds)."
-    ) in lines
-    assert any(line.startswith(f"{where}3 hidden layers, β = 1: 512 units") and "**worsens**" in line for line in lines)
-    assert sum("**undecided**" in line for line in lines) == 2
-
-
-def test_networks_that_differ_otherwise_and_a_single_width_are_refused() -> None:
-    with pytest.raises(ValueError, match="several networks of one depth and width"):
-        contrast_widths(synthetic(STUDY.replace(network=[MLP(1, 64, 5), MLP(1, 64, 10), MLP(1, 512, 5)])))
-    with pytest.raises(ValueError, match="the width 64 alone"):
-        contrast_widths(synthetic(STUDY.replace(network=[MLP(1, 64), MLP(3, 64)])))
-    with pytest.raises(ValueError, match="partition is 'validation'; give 'train' or 'test'"):
-        contrast_widths(results(), "validation")
 
 
 def test_the_figure_has_the_means_over_seeds_and_their_intervals_against_width() -> None:
