@@ -6,6 +6,7 @@ and a problem's, a setting without its number of steps, that in the column `prob
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -35,12 +36,12 @@ NETWORK = ("architecture", "prior", "likelihood")
 SETTING = ("setting", "n_test")
 """The columns within which betas and seeds are compared: the digest, and the test images measured on."""
 
-_TOLD = ("share", "data_seed", "prior", "likelihood", "steps", "batch_size", "learning_rate", "schedule", "warm_up")
-_TOLD += ("precision",)
+_TOLD = ("share", "data_seed", "latent_dim", "prior", "likelihood", "steps", "batch_size", "learning_rate", "schedule")
+_TOLD += ("warm_up", "precision")
 """The columns that tell settings apart in words if data and network do not."""
 
 COLUMNS = ("setting", "problem", "dataset", "data", "split", "n_train", "n_test", "network", "layers", "width")
-COLUMNS += ("latent_dim", "architecture", *_TOLD)
+COLUMNS += ("architecture", *_TOLD)
 """The columns that describe a setting."""
 
 
@@ -107,24 +108,29 @@ def described(rows: pd.DataFrame) -> dict[str, object]:
 def labels(rows: pd.DataFrame, *, short: bool = False) -> pd.DataFrame:
     """Return words for each row's setting: the columns `data` and `network`, on the index of the rows.
 
-    Where settings have the same words, those of the network go on to say what differs: a learning rate, a seed of the
-    data, a prior. So different settings of the rows have different words.
+    Where settings have the same words, those of the network go on to say what differs: the number of latents, a
+    learning rate, a seed of the data. So different settings of the rows have different words.
     """
     known = [name for name in COLUMNS if name in rows]
     number = rows.groupby(known, dropna=False, sort=False).ngroup()
-    firsts = [rows.iloc[[place]] for place in np.flatnonzero(~number.duplicated())]
-    words = pd.DataFrame(
-        {"data": [data_label(one, short=short) for one in firsts], "network": map(network_label, firsts)}
-    )
+    settings = rows.loc[~number.duplicated(), known].reset_index(drop=True)
+    each = [settings.iloc[[place]] for place in settings.index]
+    words = pd.DataFrame({"data": [data_label(one, short=short) for one in each], "network": map(network_label, each)})
     for same in groups(words, ["data", "network"]):
-        settings = pd.concat([firsts[place] for place in same.index])[known].set_index(same.index)
-        differ = [name for name in known if settings[name].nunique(dropna=False) > 1]
+        alike = settings.loc[same.index]
+        differ = [name for name in known if alike[name].nunique(dropna=False) > 1]
+        told = [name for name in differ if name in _TOLD]
         # Where networks are compared, what they differ in is no part of the words.
-        told = [name for name in differ if name in _TOLD] or (differ[:1] if words.loc[same.index[0], "network"] else [])
-        for place in same.index:
-            more = (f"{name.replace('_', ' ')} {settings.loc[place, name]}" for name in told)
+        if words.loc[same.index[0], "network"] and differ and (not told or alike.duplicated(told).any()):
+            told += [name for name in ("n_test", "setting") if name in differ]
+        for place, setting in alike.iterrows():
+            more = (f"{name.replace('_', ' ')} {_in_words(setting[name])}" for name in told)
             words.loc[place, "network"] = ", ".join(filter(None, [words.loc[place, "network"], *more]))
     return words.loc[number].set_index(rows.index)
+
+
+def _in_words(value: object) -> str:
+    return f"{value:,}" if isinstance(value, Integral) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def data_label(rows: pd.DataFrame, *, short: bool = False) -> str:
@@ -143,6 +149,6 @@ def data_label(rows: pd.DataFrame, *, short: bool = False) -> str:
 
 
 def network_label(rows: pd.DataFrame) -> str:
-    """Return words for the first row's network, such as "3 hidden layers"; none where several are compared."""
+    """Return the name of the first row's network, such as "3 x 512"; an empty one where networks are compared."""
     name = rows["architecture"].iloc[0]
     return "" if pd.isna(name) else str(name)

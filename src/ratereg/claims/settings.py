@@ -133,7 +133,7 @@ def _measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def _silent(setting: pd.DataFrame, reason: str) -> pd.DataFrame:
-    return pd.DataFrame([described(setting) | {"along": "beta", "verdict": "", "reason": reason}])
+    return pd.DataFrame([described(setting) | {"along": "beta", "seeds": 0, "verdict": "", "reason": reason}])
 
 
 def _told(*found: pd.DataFrame) -> pd.DataFrame:
