@@ -32,7 +32,9 @@ def make_results(
         names: of studies; none for all.
         scale: "full" or "cpu"; None for "full" where there is a GPU, else "cpu".
         seconds: for this call, after which what is under way is saved; None for as long as it takes.
-        device, max_members, checkpoint_seconds: as `load_or_run` takes them.
+        device: as `load_or_run` takes it.
+        max_members: as there.
+        checkpoint_seconds: as there.
         say: takes the lines of the report.
 
     Raises:
@@ -61,13 +63,17 @@ def make_results(
         place = published_directory() / name / study.digest
         try:
             found = find(study)
-            results = found.save(place) if found else run(
-                study,
-                place,
-                device=device,
-                max_members=max_members,
-                checkpoint_seconds=checkpoint_seconds,
-                stop=over,
+            results = (
+                found.save(place)
+                if found
+                else run(
+                    study,
+                    place,
+                    device=device,
+                    max_members=max_members,
+                    checkpoint_seconds=checkpoint_seconds,
+                    stop=over,
+                )
             )
         except Stopped:
             if not over():

@@ -94,20 +94,16 @@ class Results:
         """
         digests = self.table.groupby("member")["training"].first()
         precisions = self.table.groupby("member")["precision"].first()
-        found = [
-            self.study.trainings(precision)[member] for member, precision in precisions.items()
-        ]
+        found = [self.study.trainings(precision)[member] for member, precision in precisions.items()]
         other = [digest for digest, one in zip(digests, found, strict=True) if digest != one.digest]
         if other:
             raise ResultsError(
-                f"Results: the training {other[0]} is not of the data as they are now; they have changed since. Run the "
-                "study again with `ratereg.load_or_run`."
+                f"Results: the training {other[0]} is not of the data as they are now, which have changed since. Run "
+                "the study again with `ratereg.load_or_run`."
             )
         return found
 
-    def models(
-        self, *, device: str | None = None, progress: bool = True, **selection: Any
-    ) -> "VAE":
+    def models(self, *, device: str | None = None, progress: bool = True, **selection: Any) -> "VAE":
         """Return the trained members that a selection leaves, as one ensemble in the order of the table.
 
         Where this machine has only their numbers, they are trained again, which is said.
@@ -184,7 +180,7 @@ class Results:
             ) from error
 
 
-_TEXTS = {name: str for name in ("training", "setting", "problem", "dataset", "data", "failure")}
+_TEXTS = dict.fromkeys(("training", "setting", "problem", "dataset", "data", "failure"), str)
 """Columns of text, which may look like numbers."""
 
 
