@@ -1,4 +1,4 @@
-"""A linear-Gaussian model with weights set by hand, and its closed forms, for tests of annealing."""
+"""A linear-Gaussian model with weights drawn at random, and its closed forms, for tests of the estimators."""
 
 import math
 from dataclasses import dataclass
@@ -6,32 +6,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ratereg.models import MLP, VAE, Gaussian
+from ratereg.evaluation import LinearVAE
+from ratereg.models import Gaussian
 
 
 @dataclass
 class LinearGaussian:
     """x = b + z W + scale * noise, each member with weights of its own."""
 
-    vae: VAE
+    model: LinearVAE
     weight: Tensor
     bias: Tensor
     scale: float
-
-    def covariance(self, temperature: float = 1.0) -> Tensor:
-        """The covariance of x given t: member x pixels x pixels."""
-        pixels = self.weight.shape[2]
-        return self.weight.mT @ self.weight + self.scale**2 / temperature * torch.eye(pixels)
 
     def constant(self) -> float:
         return self.weight.shape[2] * (math.log(self.scale) + math.log(2 * math.pi) / 2)
 
     def log_z(self, x: Tensor, temperature: float = 1.0) -> Tensor:
-        """log of the integral of p(z) exp(-t D(x, z)): member x image."""
-        pixels = self.weight.shape[2]
-        marginal = torch.distributions.MultivariateNormal(self.bias[:, None], self.covariance(temperature)[:, None])
-        normalizer = pixels / 2 * math.log(2 * math.pi * self.scale**2 / temperature)
-        return marginal.log_prob(x) + normalizer - temperature * self.constant()
+        """log of the integral of p(z) exp(-t D(x, z)): member x image.
+
+        From the posterior, which is accurate for narrow noise too.
+        """
+        mean, covariance = self.posterior(x, temperature)
+        fit = (x - self.bias[:, None] - mean @ self.weight).square().sum(-1) * temperature / self.scale**2
+        log_posterior = torch.logdet(covariance)[:, None]
+        return (log_posterior - fit - mean.square().sum(-1)) / 2 - temperature * self.constant()
 
     def posterior(self, x: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Mean (member x image x latent) and covariance (member x latent x latent) of p(z) exp(-t D), normalized."""
@@ -55,17 +54,16 @@ def linear_gaussian(
 ) -> LinearGaussian:
     """Build the model; the encoder has the exact posterior's mean, and `width` times its variance in each latent."""
     generator = torch.Generator().manual_seed(seed)
-    model = VAE(MLP(0, 1, latent), (1, 1, pixels), seeds=[0] * members, likelihood=Gaussian(scale)).double()
     weight = torch.randn(members, latent, pixels, generator=generator, dtype=torch.float64)
     bias = torch.randn(members, pixels, generator=generator, dtype=torch.float64)
-    linear = LinearGaussian(model, weight, bias, scale)
-    _, covariance = linear.posterior(torch.zeros(members, 1, pixels).double())
-    projection = weight.mT @ covariance / scale**2
-    variance = width * covariance.diagonal(dim1=1, dim2=2)
-    with torch.no_grad():
-        (encoder,), (decoder,) = model.encoder.layers, model.decoder.layers
-        encoder.weight.copy_(torch.cat([projection, torch.zeros_like(projection)], -1))
-        encoder.bias.copy_(torch.cat([-(bias[:, None] @ projection), variance.log()[:, None]], -1))
-        decoder.weight.copy_(weight)
-        decoder.bias.copy_(bias[:, None])
-    return linear
+    covariance = torch.linalg.inv(torch.eye(latent) + weight @ weight.mT / scale**2)
+    encoder = covariance @ weight / scale**2
+    model = LinearVAE(
+        decoder_weight=weight.mT,
+        decoder_bias=bias,
+        encoder_weight=encoder,
+        encoder_bias=-(encoder @ bias[..., None]).squeeze(-1),
+        log_var=(width * covariance.diagonal(dim1=1, dim2=2)).log(),
+        likelihood=Gaussian(scale),
+    )
+    return LinearGaussian(model, weight, bias, scale)

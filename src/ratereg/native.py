@@ -8,7 +8,6 @@ import functools
 import hashlib
 import itertools
 import os
-import platform
 import shlex
 import subprocess
 import tempfile
@@ -62,12 +61,14 @@ def _loaded(source: Path, declare: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL
 
 
 def _compiled(source: Path, compiler: list[str]) -> Path:
-    """Return the path of the library, whose name depends on source, compiler, flags and processor."""
+    """Return the path of the library in the cache."""
 
     def run(*arguments: str) -> bytes:
         return subprocess.run([*compiler, *arguments], capture_output=True, check=True, timeout=60).stdout
 
-    parts = [source.read_bytes(), run("--version"), shlex.join([*compiler, *_FLAGS]).encode(), _processor().encode()]
+    # A compiler's macros tell its version and the processor's features: code for one need not run on another.
+    macros = run(*_FLAGS, "-dM", "-E", "-xc", os.devnull)
+    parts = [source.read_bytes(), macros, shlex.join([*compiler, *_FLAGS]).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
     path = cache_directory() / "kernels" / f"{source.stem}-{digest}.so"
     if not path.exists():
@@ -78,13 +79,3 @@ def _compiled(source: Path, compiler: list[str]) -> Path:
             run(*_FLAGS, str(source), "-o", str(part), "-lm")
             os.replace(part, path)
     return path
-
-
-def _processor() -> str:
-    """Return the processor's features, where the system lists them: code for one processor need not run on another."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    features = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return f"{platform.machine()} {platform.processor()} {features}"

@@ -1,16 +1,24 @@
+"""Annealed importance sampling and its bounds on simulated images, against closed forms and quadrature."""
+
 import inspect
 import math
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from linear_gaussian import linear_gaussian
-from ratereg.evaluation import journal
-from ratereg.evaluation.annealing import AnnealedEvidence, annealed_importance_sampling
-from ratereg.evaluation.importance_weights import leave_one_out, log_mean_exp, mean_and_error
-from ratereg.evaluation.schedules import sigmoid_schedule
+from ratereg.evaluation import (
+    AnnealedEvidence,
+    Simulation,
+    annealed_importance_sampling,
+    bidirectional_monte_carlo,
+    importance_weighted_bound,
+    sigmoid_schedule,
+    simulate,
+)
+from ratereg.evaluation.standard_errors import leave_one_out, log_mean_exp, mean_and_error
 from ratereg.models import MLP, VAE
 
 
@@ -45,7 +53,7 @@ def equal(a: AnnealedEvidence, b: AnnealedEvidence) -> bool:
 def test_the_log_likelihood_of_a_linear_gaussian_model_is_met() -> None:
     linear = linear_gaussian(members=3)
     x = 1.5 * torch.randn(20, 6, generator=torch.Generator().manual_seed(1)).double()
-    result = annealed_importance_sampling(linear.vae, x, chains=16, temperatures=40, widen=2.0)
+    result = annealed_importance_sampling(linear.model, x, chains=16, temperatures=40, widen=2.0)
     truth = linear.log_z(x)
     assert result.quantity == "log-likelihood"
     assert ((result.estimate - result.bias - truth.mean(1)).abs() < 4 * result.estimate_se).all()
@@ -59,21 +67,11 @@ def test_where_the_encoder_is_narrow_importance_sampling_fails_and_annealing_fro
     linear = linear_gaussian(members=1, latent=8, pixels=12, width=0.01)
     x = 3 * torch.randn(8, 12, generator=torch.Generator().manual_seed(1)).double()
     truth, chains, temperatures = linear.log_z(x), 16, 100
-    result = annealed_importance_sampling(linear.vae, x, chains=chains, temperatures=temperatures, widen=100.0)
+    result = annealed_importance_sampling(linear.model, x, chains=chains, temperatures=temperatures, widen=100.0)
     assert ((result.estimate - result.bias - truth.mean(1)).abs() < 4 * result.estimate_se).all()
     assert (result.estimate_se < 0.2).all()
-    with torch.no_grad():
-        mean, log_var = linear.vae.encode(x[None])
-    q = torch.distributions.Normal(mean, (log_var / 2).exp())
-    torch.manual_seed(0)
-    z = q.sample((chains * temperatures * 3,))[:, 0]
-    with torch.no_grad():
-        log_joint = -linear.vae.likelihood.distortion(
-            linear.vae.decode(z.flatten(0, 1)[None]).view(*z.shape[:2], 12), x
-        )
-    log_joint += linear.vae.prior.log_prob(z)
-    importance = log_mean_exp((log_joint - q.log_prob(z[:, None])[:, 0].sum(-1)).T)
-    assert importance.mean() < truth.mean() - 3
+    weighted = importance_weighted_bound(linear.model, x, 3 * chains * temperatures, torch.Generator().manual_seed(0))
+    assert weighted.bound < truth.mean() - 3
 
 
 @pytest.mark.parametrize(("latent", "points"), [(1, 2001), (2, 301)])
@@ -105,7 +103,7 @@ def test_weights_are_unbiased_even_from_few_temperatures() -> None:
 def test_intervals_of_95_percent_cover_the_truth_in_90_to_99_percent_of_repetitions() -> None:
     linear, repetitions, images = linear_gaussian(members=1, latent=2), 300, 4
     x = torch.randn(images, 6, generator=torch.Generator().manual_seed(1)).double()
-    result = annealed_importance_sampling(linear.vae, x.repeat(repetitions, 1), chains=8, temperatures=40, widen=2.0)
+    result = annealed_importance_sampling(linear.model, x.repeat(repetitions, 1), chains=8, temperatures=40, widen=2.0)
     log_weights = result.log_weights.view(repetitions, images, 8)
     estimate, error, _ = mean_and_error(log_mean_exp(log_weights), log_mean_exp(leave_one_out(log_weights)), images)
     covered = ((estimate - linear.log_z(x).mean()).abs() < 1.96 * error).double().mean()
@@ -115,7 +113,7 @@ def test_intervals_of_95_percent_cover_the_truth_in_90_to_99_percent_of_repetiti
 def test_the_error_of_a_subset_of_images_covers_the_mean_over_all() -> None:
     linear, repetitions, images, population = linear_gaussian(members=1, latent=2), 300, 30, 60
     x = torch.randn(population, 6, generator=torch.Generator().manual_seed(1)).double()
-    result = annealed_importance_sampling(linear.vae, x, chains=8, temperatures=40, widen=2.0)
+    result = annealed_importance_sampling(linear.model, x, chains=8, temperatures=40, widen=2.0)
     generator, truth = torch.Generator().manual_seed(2), linear.log_z(x).mean()
     rows = torch.stack([torch.randperm(population, generator=generator)[:images] for _ in range(repetitions)])
     log_weights = result.log_weights[0][rows]
@@ -123,7 +121,7 @@ def test_the_error_of_a_subset_of_images_covers_the_mean_over_all() -> None:
     estimate, error, _ = mean_and_error(log_mean_exp(log_weights), left_out, population)
     assert 0.90 <= ((estimate - truth).abs() < 1.96 * error).double().mean() <= 0.99
     part = annealed_importance_sampling(
-        linear.vae, x[:images], chains=8, temperatures=40, widen=2.0, population=population
+        linear.model, x[:images], chains=8, temperatures=40, widen=2.0, population=population
     )
     torch.testing.assert_close(part.estimate_se, error.mean()[None], rtol=0.5, atol=0)
 
@@ -162,55 +160,6 @@ def test_blocks_of_images_and_images_that_follow_change_nothing_but_rounding(dec
     torch.testing.assert_close(fewer.log_weights, whole.log_weights[:, :2], rtol=1e-10, atol=1e-10)
 
 
-def test_a_computation_that_was_killed_goes_on_to_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    vae, x, checkpoint = bernoulli_model(2), soft(3), tmp_path / "state.safetensors"
-    uninterrupted = annealed_importance_sampling(vae, x, chains=3, temperatures=12)
-    save = journal.save_checkpoint
-
-    def killed_after(saves: int) -> None:
-        made = 0
-
-        def save_or_die(*arguments: object) -> None:
-            nonlocal made
-            if made == saves:
-                raise KeyboardInterrupt
-            made += 1
-            save(*arguments)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(journal, "save_checkpoint", save_or_die)
-
-    def run() -> AnnealedEvidence:
-        return annealed_importance_sampling(
-            vae, x, chains=3, temperatures=12, checkpoint=checkpoint, checkpoint_seconds=0.0
-        )
-
-    # Five steps into the tuning, then into the estimate, then to its end.
-    for saves in (5, 11):
-        killed_after(saves)
-        with pytest.raises(KeyboardInterrupt):
-            run()
-    killed_after(8)
-    assert equal(run(), uninterrupted)
-    killed_after(0)
-    assert equal(run(), uninterrupted)
-
-
-def test_a_checkpoint_of_another_computation_is_refused_and_names_what_differs(tmp_path: Path) -> None:
-    vae, x, checkpoint = bernoulli_model(2), soft(3), tmp_path / "state.safetensors"
-    annealed_importance_sampling(vae, x, chains=3, temperatures=4, checkpoint=checkpoint)
-    for what, changed in {"temperatures": {"temperatures": 5}, "seed": {"seed": 1}, "widen": {"widen": 3.0}}.items():
-        with pytest.raises(ValueError, match=f"{what} differs"):
-            annealed_importance_sampling(vae, x, **{"chains": 3, "temperatures": 4, "checkpoint": checkpoint} | changed)
-    with pytest.raises(ValueError, match="x differs"):
-        annealed_importance_sampling(vae, x / 2, chains=3, temperatures=4, checkpoint=checkpoint)
-    with torch.no_grad():
-        vae.decoder.layers[0].bias.add_(0.1)
-    with pytest.raises(ValueError, match="model differs"):
-        annealed_importance_sampling(vae, x, chains=3, temperatures=4, checkpoint=checkpoint)
-
-
 def test_no_gradient_of_a_parameter_is_left_behind_and_float32_models_agree_with_float64() -> None:
     vae, x = bernoulli_model(2), soft(3)
     exact = annealed_importance_sampling(vae, x, chains=3, temperatures=10)
@@ -240,11 +189,6 @@ def test_the_sigmoid_schedule_rises_symmetrically_and_is_densest_at_its_ends() -
     assert steps[50] / steps[0] > 10
 
 
-def test_a_progress_bar_counts_both_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    annealed_importance_sampling(bernoulli_model(1), soft(1), chains=2, temperatures=5, progress=True)
-    assert "10/10" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -260,7 +204,6 @@ def test_a_progress_bar_counts_both_passes(capsys: pytest.CaptureFixture[str]) -
         ({"widen": [1.0]}, "widen has 1 entries for 2 members"),
         ({"population": 2}, "population is 2, but x has 3 images"),
         ({"decodes": 0}, "decodes is 0"),
-        ({"checkpoint_seconds": -1.0}, "checkpoint_seconds is -1.0"),
     ],
 )
 def test_mistaken_settings_are_named(settings: dict[str, object], message: str) -> None:
@@ -281,3 +224,73 @@ def test_mistaken_images_are_named() -> None:
             inspect.unwrap(annealed_importance_sampling)(vae, wrong, chains=2, temperatures=2)
     with pytest.raises(ValueError, match="population is 9 for 1 image"):
         annealed_importance_sampling(vae, x[:1], population=9)
+
+
+# Simulated images
+
+
+def test_the_bounds_bracket_the_closed_form_and_close_with_more_temperatures() -> None:
+    linear = linear_gaussian()
+    simulation = simulate(linear.model, 60, 3)
+    truth = linear.log_z(simulation.x)
+    coarse, fine = (
+        bidirectional_monte_carlo(linear.model, simulation, chains=8, temperatures=temperatures, widen=4.0)
+        for temperatures in (4, 80)
+    )
+    for result in (coarse, fine):
+        below, above = truth - result.per_image_lower, result.per_image_upper - truth
+        for excess in (below, above):
+            assert (excess.mean(1) > -4 * excess.std(1) / math.sqrt(60)).all()
+        assert (result.gap > -4 * result.gap_se).all()
+        torch.testing.assert_close(result.gap, result.upper - result.lower)
+    assert (coarse.gap > 4 * coarse.gap_se).all()
+    assert (fine.gap < 0.25 * coarse.gap).all()
+    assert (fine.gap_se < fine.lower_se).all()
+
+
+def test_forward_weights_and_inverse_reverse_weights_are_unbiased() -> None:
+    linear = linear_gaussian(members=1, latent=2)
+    simulation = simulate(linear.model, 3000, 2)
+    result = bidirectional_monte_carlo(linear.model, simulation, chains=2, temperatures=10, widen=2.0)
+    truth = linear.log_z(simulation.x)
+    for ratio in ((result.per_image_lower - truth).exp(), (truth - result.per_image_upper).exp()):
+        error = ratio.std() / math.sqrt(3000)
+        assert (ratio.mean() - 1).abs() < 4 * error
+        assert error < 0.05
+
+
+def test_the_gap_of_a_binary_model_is_small_with_long_chains() -> None:
+    vae = VAE(MLP(1, 8, 2), (1, 3, 4), seeds=[0, 1]).double()
+    simulation = simulate(vae, 20, 2, seed=3)
+    assert vae.likelihood.is_density(simulation.x)
+    result = bidirectional_monte_carlo(vae, simulation, chains=8, temperatures=40)
+    assert (result.gap > -4 * result.gap_se).all()
+    assert (result.gap < 0.1).all()
+    for acceptance in (result.forward_acceptance, result.reverse_acceptance):
+        assert ((acceptance > 0.6) & (acceptance < 0.95)).all()
+
+
+def test_simulated_images_are_the_models_own_and_members_share_the_noise() -> None:
+    linear = linear_gaussian(members=1, scale=0.5)
+    simulation = simulate(linear.model, 4000, 3)
+    residual = simulation.x - linear.model.decode(simulation.z).detach()
+    torch.testing.assert_close(residual.std(), torch.tensor(0.5).double(), rtol=0.03, atol=0)
+    torch.testing.assert_close(simulation.z.std(), torch.tensor(1.0).double(), rtol=0.03, atol=0)
+    assert (residual.flatten() @ simulation.z.repeat(1, 1, 2).flatten()).abs() / residual.numel() < 0.02
+    twins = simulate(VAE(MLP(1, 8, 2), (1, 3, 4), seeds=[7, 7]), 5, 2)
+    assert torch.equal(twins.x[0], twins.x[1])
+
+
+def test_mistaken_simulations_are_named() -> None:
+    vae = VAE(MLP(1, 8, 2), (1, 3, 4), seeds=[0, 1])
+    simulation = simulate(vae, 3, 2)
+    with pytest.raises(ValueError, match="images is 1"):
+        simulate(vae, 1, 2)
+    with pytest.raises(ValueError, match="latent_dim is 3"):
+        simulate(vae, 4, 3)
+    with pytest.raises(ValueError, match=r"simulation\.z has shape"):
+        bidirectional_monte_carlo(vae, replace(simulation, z=simulation.z.repeat(1, 1, 2)))
+    with pytest.raises(ValueError, match="soft pixels"):
+        bidirectional_monte_carlo(vae, replace(simulation, x=simulation.x / 2))
+    with pytest.raises(ValueError, match="has 1 image"):
+        bidirectional_monte_carlo(vae, Simulation(simulation.z[:, :1], simulation.x[:, :1]))

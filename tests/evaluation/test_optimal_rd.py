@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from linear_gaussian import linear_gaussian
-from ratereg.evaluation.annealing import annealed_importance_sampling
-from ratereg.evaluation.optimal_rd import optimal_rate_distortion
-from ratereg.evaluation.schedules import geometric_schedule
+from ratereg.evaluation import annealed_importance_sampling, geometric_schedule, optimal_rate_distortion
 from ratereg.models import MLP, VAE
 
 BETAS = [0.2, 5.0, 1.0, 0.5]
@@ -15,7 +13,7 @@ BETAS = [0.2, 5.0, 1.0, 0.5]
 def test_the_curve_of_a_linear_gaussian_decoder_is_met() -> None:
     linear = linear_gaussian()
     x = 1.5 * torch.randn(12, 6, generator=torch.Generator().manual_seed(1)).double()
-    curve = optimal_rate_distortion(linear.vae, x, betas=BETAS, chains=16, temperatures=150)
+    curve = optimal_rate_distortion(linear.model, x, betas=BETAS, chains=16, temperatures=150)
     assert curve.betas.tolist() == [5.0, 1.0, 0.5, 0.2]
     for point, beta in enumerate(curve.betas.tolist()):
         rate, distortion = linear.rate_and_distortion(x, 1 / beta)
@@ -52,7 +50,7 @@ def test_intervals_of_95_percent_cover_the_curve_in_90_to_99_percent_of_repetiti
     truth = [values.mean() for values in linear.rate_and_distortion(x, 1.0)]
     covered = torch.zeros(2)
     for seed in range(200):
-        curve = optimal_rate_distortion(linear.vae, x, betas=[1.0], chains=32, temperatures=30, seed=seed)
+        curve = optimal_rate_distortion(linear.model, x, betas=[1.0], chains=32, temperatures=30, seed=seed)
         pairs = (curve.rate, curve.rate_se), (curve.distortion, curve.distortion_se)
         covered += torch.tensor([abs(v - t) < 1.96 * e for (v, e), t in zip(pairs, truth, strict=True)])
     assert (covered / 200 >= 0.9).all()
@@ -63,7 +61,7 @@ def test_rate_rises_and_distortion_falls_as_beta_falls_and_the_slope_is_minus_be
     linear = linear_gaussian(members=1)
     x = 1.5 * torch.randn(10, 6, generator=torch.Generator().manual_seed(1)).double()
     betas = [2.0, 1.9, 0.6, 0.57]
-    curve = optimal_rate_distortion(linear.vae, x, betas=betas, chains=32, temperatures=120)
+    curve = optimal_rate_distortion(linear.model, x, betas=betas, chains=32, temperatures=120)
     rate, distortion = curve.rate[0].diff(), curve.distortion[0].diff()
     assert (rate > 0).all()
     assert (distortion < 0).all()
@@ -74,8 +72,8 @@ def test_rate_rises_and_distortion_falls_as_beta_falls_and_the_slope_is_minus_be
 def test_at_beta_1_rate_and_distortion_sum_to_the_evidence() -> None:
     linear = linear_gaussian()
     x = torch.randn(8, 6, generator=torch.Generator().manual_seed(1)).double()
-    curve = optimal_rate_distortion(linear.vae, x, betas=[1.0], chains=16, temperatures=80)
-    evidence = annealed_importance_sampling(linear.vae, x, chains=16, temperatures=60)
+    curve = optimal_rate_distortion(linear.model, x, betas=[1.0], chains=16, temperatures=80)
+    evidence = annealed_importance_sampling(linear.model, x, chains=16, temperatures=60)
     error = 4 * (curve.rate_se[:, 0] + curve.distortion_se[:, 0] + evidence.estimate_se)
     assert ((curve.rate + curve.distortion)[:, 0] + evidence.estimate < error).all()
     assert ((curve.rate + curve.distortion)[:, 0] + evidence.estimate > -error).all()
@@ -84,7 +82,7 @@ def test_at_beta_1_rate_and_distortion_sum_to_the_evidence() -> None:
 def test_a_short_way_is_covered_to_its_end() -> None:
     linear = linear_gaussian(members=1, latent=1)
     x = 0.5 * torch.randn(3, 6, generator=torch.Generator().manual_seed(1)).double()
-    curve = optimal_rate_distortion(linear.vae, x, betas=[0.5, 2.0], chains=16, temperatures=60)
+    curve = optimal_rate_distortion(linear.model, x, betas=[0.5, 2.0], chains=16, temperatures=60)
     assert curve.reliable.all()
     assert curve.covered == [(0.5, 2.0)]
 
@@ -92,7 +90,7 @@ def test_a_short_way_is_covered_to_its_end() -> None:
 def test_points_that_too_few_temperatures_lead_to_are_called_unreliable() -> None:
     linear = linear_gaussian(scale=0.02)
     x = 3 * torch.randn(8, 6, generator=torch.Generator().manual_seed(1)).double()
-    curve = optimal_rate_distortion(linear.vae, x, betas=[1e6, 0.01], chains=16, temperatures=20)
+    curve = optimal_rate_distortion(linear.model, x, betas=[1e6, 0.01], chains=16, temperatures=20)
     assert curve.reliable[:, 0].all()
     assert not curve.reliable[:, 1].any()
     assert curve.covered == [(1e6, 1e6), (1e6, 1e6)]
@@ -101,7 +99,7 @@ def test_points_that_too_few_temperatures_lead_to_are_called_unreliable() -> Non
 def test_the_curve_does_not_depend_on_the_encoder() -> None:
     x = torch.randn(4, 6, generator=torch.Generator().manual_seed(1)).double()
     wide, narrow = (
-        optimal_rate_distortion(linear_gaussian(width=width).vae, x, betas=[1.0], chains=4, temperatures=10)
+        optimal_rate_distortion(linear_gaussian(width=width).model, x, betas=[1.0], chains=4, temperatures=10)
         for width in (1.0, 0.001)
     )
     assert torch.equal(wide.rate, narrow.rate)
@@ -120,4 +118,4 @@ def test_the_geometric_schedule_rises_from_0_to_its_end() -> None:
 @pytest.mark.parametrize("betas", [[], [0.0], [1.0, -1.0], [math.nan]])
 def test_mistaken_betas_are_named(betas: list[float]) -> None:
     with pytest.raises(ValueError, match="betas is"):
-        optimal_rate_distortion(linear_gaussian().vae, torch.zeros(2, 6).double(), betas=betas)
+        optimal_rate_distortion(linear_gaussian().model, torch.zeros(2, 6).double(), betas=betas)

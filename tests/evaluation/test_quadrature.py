@@ -2,58 +2,50 @@
 
 import inspect
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from ratereg.evaluation import quadrature
-from ratereg.evaluation.importance import importance_weighted_bound
-from ratereg.evaluation.quadrature import evidence_by_quadrature
-from ratereg.models import MLP, VAE, Bernoulli, Gaussian
-from ratereg.models.single import SingleModel
-
-
-def closed_form(vae: VAE, x: Tensor, scale: float) -> Tensor:
-    """log p(x) per member and image, from the posterior, which is accurate for narrow noise too."""
-    weight, bias = (p.detach() for p in (vae.decoder.layers[0].weight, vae.decoder.layers[0].bias))
-    precision = torch.eye(weight.shape[1]).double() + weight @ weight.mT / scale**2
-    residual = x - bias
-    mean = torch.linalg.solve(precision, weight @ residual.mT / scale**2).mT
-    fit = -((residual - mean @ weight) / scale).square().sum(-1) - mean.square().sum(-1)
-    normalizer = x.shape[-1] * (math.log(2 * math.pi) + 2 * math.log(scale)) + torch.logdet(precision)[:, None]
-    return (fit - normalizer) / 2
+from linear_gaussian import LinearGaussian, linear_gaussian
+from ratereg.evaluation import evidence_by_quadrature, importance_weighted_bound, quadrature
+from ratereg.models import MLP, VAE, Bernoulli, Gaussian, SingleModel
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.01])
 @pytest.mark.parametrize("latent", [1, 2])
 def test_linear_models_are_integrated_right_down_to_narrow_noise(latent: int, scale: float) -> None:
-    vae = VAE(MLP(0, latent_dim=latent), (1, 2, 4), [0, 1], Gaussian(scale)).double()
+    linear = linear_gaussian(2, latent, pixels=8, scale=scale)
     generator = torch.Generator().manual_seed(6)
     z = torch.randn(2, 4, latent, generator=generator).double()
-    x = (vae.decode(z) + scale * torch.randn(2, 4, 8, generator=generator)).detach()
-    result = evidence_by_quadrature(vae, x)
-    difference = (result.per_image - closed_form(vae, x, scale)).abs()
+    x = linear.model.decode(z) + scale * torch.randn(2, 4, 8, generator=generator)
+    result = evidence_by_quadrature(linear.model, x)
+    difference = (result.per_image - linear.log_z(x)).abs()
     assert (difference < 1e-4).all()
     assert (result.error <= 1e-3).all()
     assert (difference <= result.error + 1e-9).all()
     assert result.quantity == "log-likelihood"
 
 
+def line(scale: float) -> tuple[LinearGaussian, Tensor]:
+    """A model of one latent, and images along it."""
+    linear = linear_gaussian(1, 1, pixels=8, scale=scale)
+    return linear, linear.model.decode(torch.linspace(-2, 2, 5).double().view(1, -1, 1))[0]
+
+
 def test_a_smaller_tolerance_gives_a_smaller_error() -> None:
-    vae = VAE(MLP(0, latent_dim=1), (1, 2, 4), [0], Gaussian(0.1)).double()
-    x = vae.decode(torch.linspace(-2, 2, 5).double().view(1, -1, 1))[0].detach()
-    result = evidence_by_quadrature(vae, x, tolerance=1e-9)
-    torch.testing.assert_close(result.per_image, closed_form(vae, x, 0.1), rtol=0, atol=1e-9)
+    linear, x = line(0.1)
+    result = evidence_by_quadrature(linear.model, x, tolerance=1e-9)
+    torch.testing.assert_close(result.per_image, linear.log_z(x), rtol=0, atol=1e-9)
 
 
 def test_where_the_tolerance_is_not_reached_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quadrature, "_MOST_CELLS", 5)
-    vae = VAE(MLP(0, latent_dim=1), (1, 2, 4), [0], Gaussian(0.01)).double()
-    x = vae.decode(torch.linspace(-2, 2, 5).double().view(1, -1, 1))[0].detach()
-    result = evidence_by_quadrature(vae, x)
-    difference = (result.per_image - closed_form(vae, x, 0.01)).abs()
+    linear, x = line(0.01)
+    result = evidence_by_quadrature(linear.model, x)
+    difference = (result.per_image - linear.log_z(x)).abs()
     assert (result.error > 1e-2).all()
     assert (difference <= result.error).all()
 
@@ -125,33 +117,28 @@ def test_a_spike_that_no_first_cell_sees_is_found_at_the_encoders_mean(latent: i
 
 
 def test_images_far_outside_the_prior_widen_the_grid() -> None:
-    vae = VAE(MLP(0, latent_dim=1), (1, 2, 4), [0], Gaussian(0.05)).double()
-    with torch.no_grad():
-        weight = vae.decoder.layers[0].weight[0, 0]
-        vae.encoder.layers[0].weight[0, :, 0] = weight / weight.square().sum()
-        vae.encoder.layers[0].bias.zero_()
-    x = vae.decode(torch.tensor([[[20.0], [-11.0]]]).double())[0].detach()
-    result = evidence_by_quadrature(vae, x)
-    torch.testing.assert_close(result.per_image, closed_form(vae, x, 0.05), rtol=0, atol=1e-3)
+    linear = linear_gaussian(1, 1, pixels=8, scale=0.05)
+    x = linear.model.decode(torch.tensor([[[20.0], [-11.0]]]).double())[0]
+    result = evidence_by_quadrature(linear.model, x)
+    torch.testing.assert_close(result.per_image, linear.log_z(x), rtol=0, atol=1e-3)
 
 
 def test_mass_at_the_border_is_part_of_the_error() -> None:
-    vae = VAE(MLP(0, latent_dim=1), (1, 2, 4), [0], Gaussian(0.05)).double()
-    with torch.no_grad():
-        vae.encoder.layers[0].weight.zero_()
-    x = vae.decode(torch.tensor([[[20.0]]]).double())[0].detach()
-    assert (evidence_by_quadrature(vae, x).error > 0.1).all()
+    linear = linear_gaussian(1, 1, pixels=8, scale=0.05)
+    x = linear.model.decode(torch.tensor([[[20.0]]]).double())[0]
+    blind = replace(linear.model, encoder_weight=0 * linear.model.encoder_weight, encoder_bias=torch.zeros(1, 1).double())
+    assert (evidence_by_quadrature(blind, x).error > 0.1).all()
 
 
-def test_members_images_and_batches_change_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_and_batches_change_nothing_but_rounding_and_members_nothing_beyond_the_tolerance() -> None:
     vae, x = crooked(1), torch.rand(9, 6, generator=torch.Generator().manual_seed(1)).double()
     whole = evidence_by_quadrature(vae, x)
+    # Members share their cells, so that images of another member change which are halved.
     each = evidence_by_quadrature(vae, torch.stack([x[:3], x[3:6]]))
-    torch.testing.assert_close(each.per_image[1], whole.per_image[1, 3:6], rtol=0, atol=1e-9)
-    monkeypatch.setattr(quadrature, "_IMAGES", 4)
-    cut = evidence_by_quadrature(vae, x.flip(0), batch_size=30)
-    torch.testing.assert_close(whole.per_image, cut.per_image.flip(1), rtol=0, atol=1e-9)
-    torch.testing.assert_close(whole.error, cut.error.flip(1), rtol=0, atol=1e-9)
+    assert ((each.per_image[1] - whole.per_image[1, 3:6]).abs() <= each.error[1] + whole.error[1, 3:6]).all()
+    cut = evidence_by_quadrature(vae, x.flip(0)[3:], batch_size=30)
+    torch.testing.assert_close(whole.per_image[:, :6], cut.per_image.flip(1), rtol=0, atol=1e-9)
+    torch.testing.assert_close(whole.error[:, :6], cut.error.flip(1), rtol=0, atol=1e-9)
 
 
 def test_importance_weighting_tends_to_it_from_below() -> None:
@@ -176,15 +163,3 @@ def test_bad_input_is_refused(latent: int, arguments: dict[str, object], message
     vae = VAE(MLP(1, 8, latent), (1, 2, 3), seeds=[0])
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(evidence_by_quadrature)(vae, **{"x": torch.zeros(2, 6)} | arguments)
-
-
-def test_models_that_have_diverged_are_refused() -> None:
-    vae = VAE(MLP(1, 8, 1), (1, 2, 3), seeds=[0])
-    with torch.no_grad():
-        vae.decoder.layers[0].weight[:] = math.nan
-    with pytest.raises(ValueError, match="model decodes to NaN"):
-        evidence_by_quadrature(vae, torch.zeros(2, 6))
-    with torch.no_grad():
-        vae.encoder.layers[-1].bias[:] = 1e3
-    with pytest.raises(ValueError, match="quadrature takes means up to 40"):
-        evidence_by_quadrature(vae, torch.zeros(2, 6))

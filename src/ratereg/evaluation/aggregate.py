@@ -150,7 +150,8 @@ def _check_left_out(left_out: Tensor, queries: int, components: int) -> None:
 
 def _members(z: Tensor, mean: Tensor, log_var: Tensor) -> Iterator[tuple[int, tuple[Tensor, Tensor, Tensor]]]:
     """Yield the index of each mixture that is not absurd, with its queries, 0 where not finite, and its components."""
-    flat = [tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (z, mean, log_var)] if z.shape[:-2].numel() else []
+    count = math.prod(z.shape[:-2])
+    flat = (tensor.reshape(count, *tensor.shape[-2:]) for tensor in (z, mean, log_var))
     for index, (points, centers, widths) in enumerate(zip(*flat, strict=True)):
         if not nan_if_absurd(centers, widths)[0][0, 0].isnan():
             yield index, (torch.where(points.isfinite(), points, 0), centers, widths)
@@ -191,7 +192,7 @@ def _blocks(
     z: Float[Tensor, "query latent"],
     mean: Float[Tensor, "component latent"],
     log_var: Float[Tensor, "component latent"],
-) -> tuple[Float64[Tensor, " latent"], list[tuple[Int64[Tensor, " component"], _Table]]]:
+) -> tuple[Float64[Tensor, " latent"], list[tuple[Int64[Tensor, " _"], _Table]]]:
     """Return a center to subtract from queries, and the components' rows block by block with what tabulates them.
 
     Components wide enough for the fast form of the squared distance come first.

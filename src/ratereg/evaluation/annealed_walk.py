@@ -132,7 +132,8 @@ class Path:
             return self.mean.unsqueeze(-2) + self.std.unsqueeze(-2) * chains.noise(self, phase, "start")
         _, images, latent = self.mean.shape
         generator = torch.Generator().manual_seed((len(_PHASES) * chains.seed + _PHASES.index(phase)) % 2**63)
-        return draw_prior(self.model, images * chains.number, latent, generator).unflatten(1, (images, chains.number))
+        z = draw_prior(self.model, images * chains.number, latent, generator)
+        return z.reshape(len(z), images, chains.number, latent)
 
     def at(self, z: Float64[Tensor, "member image chain latent"]) -> Position:
         """Decode `z`, forward and backward; no gradient of a parameter is computed."""

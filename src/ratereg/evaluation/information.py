@@ -221,8 +221,8 @@ class _Terms:
         self.sampled_rate = self.own - self.log_prior
         self.rate_is_exact = prior.closed_form
         if prior.closed_form:
-            flat = [values.double().reshape(math.prod(lead), *values.shape[-2:]) for values in (mean, log_var)]
-            self.rate = prior.rate(*flat, flat[0]).mean(-1).reshape(lead)
+            means, log_vars = (x.double().reshape(math.prod(lead), *x.shape[-2:]) for x in (mean, log_var))
+            self.rate = prior.rate(means, log_vars, means).mean(-1).reshape(lead)
             self.rate_se = torch.zeros_like(self.rate)
             self.control = self.sampled_rate - self.rate[..., None, None]
         else:

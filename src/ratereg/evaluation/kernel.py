@@ -37,11 +37,7 @@ def log_sum_of_densities(
 ) -> Float64[Tensor, " query"]:
     """Return log sum_n q(z|x_n) in nats, on PyTorch's number of threads, all tensors on the CPU.
 
-    Arguments:
-        z: points to evaluate at.
-        mean: means of the components.
-        log_var: log-variances of the components.
-        left_out: for each query the row of a component that its sum omits.
+    `left_out` holds for each query the row of a component that its sum omits.
 
     Raises:
         ValueError: a tensor is not on the CPU, or its type or shape does not fit.
@@ -51,46 +47,43 @@ def log_sum_of_densities(
     library = load(_SOURCE, _declare)
     if library is None:
         raise RuntimeError("The kernel is not compiled here; call available() first.")
-    z, mean, log_var = (tensor.to(torch.float64).contiguous() for tensor in (z, mean, log_var))
+    z, mean, log_var = (tensor.double().contiguous() for tensor in (z, mean, log_var))
     log2e = math.log2(math.e)
     scale = (log_var / -2).exp_().mul_(math.sqrt(log2e / 2))
     constant = (log_var.sum(1) + log_var.shape[-1] * math.log(2 * math.pi)) * (log2e / 2)
     # The kernel's float32 counts from the middle of the means, so that means far from the origin lose nothing.
     center = mean.mean(0)
-    skipped = None if left_out is None else left_out.contiguous()
     out = torch.empty(len(z), dtype=torch.float64, device="cpu")
-    (components, latent), queries = mean.shape, len(z)
-    components_at = [
+    queries, (components, latent) = len(z), mean.shape
+    left_out = None if left_out is None else left_out.contiguous()
+    shared = [
         _pointer("mean", mean, components, latent),
         _pointer("log_var", scale, components, latent),
         _pointer("log_var", constant, components),
         _pointer("mean", center, latent),
     ]
-    threads = torch.get_num_threads()
-    rounds = max(1, math.ceil(queries / (threads * _QUERIES)))
-    size = max(1, math.ceil(queries / (threads * rounds)))
+    size = max(1, min(_QUERIES, math.ceil(queries / torch.get_num_threads())))
 
     def work(start: int) -> int:
-        rows = slice(start, min(start + size, queries))
-        count = rows.stop - start
-        skipped_at = None if skipped is None else _pointer("left_out", skipped[rows], count, dtype=torch.int64)
-        queries_at, out_at = _pointer("z", z[rows], count, latent), _pointer("out", out[rows], count)
-        sizes = count, components, latent
-        return int(library.log_sum_of_densities(queries_at, *components_at, skipped_at, out_at, *sizes))
+        here = slice(start, min(start + size, queries))
+        count = here.stop - start
+        z_at, out_at = _pointer("z", z[here], count, latent), _pointer("out", out[here], count)
+        left_out_at = None if left_out is None else _pointer("left_out", left_out[here], count)
+        return int(library.log_sum_of_densities(z_at, *shared, left_out_at, out_at, count, components, latent))
 
     # Python's threads: the kernel runs without the interpreter's lock, and needs no OpenMP beside PyTorch's.
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         if any(pool.map(work, range(0, queries, size))):
             raise MemoryError(f"There is no memory for a block of components with {latent} latent dimensions.")
     return out
 
 
-def _pointer(name: str, tensor: Tensor, *shape: int, dtype: torch.dtype = torch.float64) -> int:
+def _pointer(name: str, tensor: Tensor, *shape: int) -> int:
     """Return a tensor's address. Every tensor that the kernel gets passes here.
 
-    Raises:
-        ValueError: it is not what the kernel takes it to be.
+    Raises ValueError unless it is what the kernel reads: contiguous numbers on the CPU, int64 for `left_out`.
     """
+    dtype = torch.int64 if name == "left_out" else torch.float64
     fits = tensor.device.type == "cpu" and tensor.dtype == dtype and tensor.shape == shape
     if not fits or not tensor.is_contiguous():
         raise ValueError(

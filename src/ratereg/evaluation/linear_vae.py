@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+from torch.distributions import MultivariateNormal
 
 from ratereg.models import Gaussian, StandardGaussian
 
@@ -170,25 +171,19 @@ class LinearVAE:
         return (square - z_mean.shape[-1] - torch.logdet(z_covariance)) / 2
 
     def log_prob(self, x: Float[Tensor, "*#member image pixels"]) -> Float64[Tensor, "member image"]:
-        """Return log p(x) of each image; the model's marginal is N(b, W W' + s^2 I).
-
-        Source: Tipping and Bishop (1999), section 3.
-        """
-        residual = x.double() - self.decoder_bias[:, None]
-        projected = residual @ self.decoder_weight
-        explained = (projected * torch.linalg.solve(self._gram(1.0), projected.mT).mT).sum(-1)
-        return self._gaussian(residual.square().sum(-1) - explained, self._log_determinant()[:, None])
+        """Return log p(x) of each image (Tipping and Bishop, 1999, section 3)."""
+        log_prob: Tensor = self._marginal().log_prob(x.double())
+        return log_prob
 
     def expected_log_prob(
         self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
     ) -> Float64[Tensor, " member"]:
         """Return the mean of log p(x) over images with this mean and covariance."""
         mean, covariance = _checked_moments(mean, covariance)
-        residual = mean - self.decoder_bias
-        projected = (residual[:, None] @ self.decoder_weight)[:, 0]
-        spread = self.decoder_weight.mT @ covariance @ self.decoder_weight + projected[:, :, None] * projected[:, None]
-        explained = _trace(torch.linalg.solve(self._gram(1.0), spread))
-        return self._gaussian(covariance.trace() + residual.square().sum(-1) - explained, self._log_determinant())
+        marginal = self._marginal()
+        spread = _trace(torch.linalg.solve(marginal.covariance_matrix.squeeze(1), covariance))
+        at_mean: Tensor = marginal.log_prob(mean)
+        return at_mean.squeeze(1) - spread / 2
 
     def posterior(
         self, x: Float[Tensor, "*#member image pixels"], power: float = 1.0
@@ -205,22 +200,17 @@ class LinearVAE:
         """
         if not power > 0:
             raise ValueError(f"LinearVAE.posterior: power is {power}; give a positive number.")
-        inverse = torch.linalg.inv(self._gram(power))
-        mean = (x.double() - self.decoder_bias[:, None]) @ self.decoder_weight @ inverse
-        return mean, self.likelihood.scale**2 / power * inverse
-
-    def _gram(self, power: float) -> Float64[Tensor, "member latent latent"]:
+        variance = self.likelihood.scale**2 / power
         identity = torch.eye(self.log_var.shape[-1], dtype=torch.float64, device=self.device)
-        return self.decoder_weight.mT @ self.decoder_weight + self.likelihood.scale**2 / power * identity
+        inverse = torch.linalg.inv(self.decoder_weight.mT @ self.decoder_weight + variance * identity)
+        mean = (x.double() - self.decoder_bias[:, None]) @ self.decoder_weight @ inverse
+        return mean, variance * inverse
 
-    def _log_determinant(self) -> Float64[Tensor, " member"]:
-        """Return log det(W W' + s^2 I), by a determinant of the latents' size."""
-        pixels, latent = self.decoder_weight.shape[-2:]
-        return torch.logdet(self._gram(1.0)) + 2 * (pixels - latent) * math.log(self.likelihood.scale)
-
-    def _gaussian(self, square: Tensor, log_determinant: Tensor) -> Tensor:
-        pixels = self.decoder_weight.shape[-2]
-        return -(square / self.likelihood.scale**2 + log_determinant + pixels * math.log(2 * math.pi)) / 2
+    def _marginal(self) -> MultivariateNormal:
+        """Return p(x) of each member, N(b, W W' + s^2 I), with an axis for images."""
+        identity = torch.eye(self.decoder_weight.shape[-2], dtype=torch.float64, device=self.device)
+        covariance = self.decoder_weight @ self.decoder_weight.mT + self.likelihood.scale**2 * identity
+        return MultivariateNormal(self.decoder_bias.unsqueeze(1), covariance.unsqueeze(1))
 
 
 def _checked_moments(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -96,7 +96,8 @@ def leave_one_out(values: Float64[Tensor, "*lead draw"]) -> Float64[Tensor, "*le
     """Return, for each draw, the values of all other draws."""
     draws = values.shape[-1]
     others = ~torch.eye(draws, dtype=torch.bool, device=values.device)
-    return values.unsqueeze(-2).expand(*values.shape, draws)[..., others].unflatten(-1, (draws, draws - 1))
+    left: Tensor = values.unsqueeze(-2).expand(*values.shape, draws)[..., others].unflatten(-1, (draws, draws - 1))
+    return left
 
 
 def mean_and_error(

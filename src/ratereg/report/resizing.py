@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from ratereg.storage import cache_directory, written_aside
+from ratereg.storage import cache_directory, written_folder
 
 __all__ = ["resized"]
 
@@ -41,7 +41,7 @@ def resized(folder: str | Path, size: int) -> Path:
     if target.is_dir():
         return target
     mode = "L" if all(_opened(path).mode in _GRAY for path in paths) else "RGB"
-    with written_aside(target) as aside:
+    with written_folder(target) as aside:
         for path in paths:
             # The whole name with another ending, so that a.jpg and a.png stay two.
             place = aside / path.relative_to(folder).with_name(f"{path.name}.png")

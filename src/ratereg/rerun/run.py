@@ -7,7 +7,7 @@ from typing import Any
 
 from ratereg.rerun.parameters import checked
 from ratereg.rerun.text_notebooks import read_notebook
-from ratereg.storage.folders import check_writable, to_disk, writing
+from ratereg.storage.atomic import check_writable, to_disk, writing
 
 __all__ = ["execute", "rerun"]
 

@@ -127,9 +127,14 @@ def joined_rows(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any
 
 
 _ORDER = (
-    "step partition images queries components log_n rate rate_se distortion distortion_se negative_elbo "
-    "negative_elbo_se mutual_information mutual_information_se marginal_kl marginal_kl_se"
-).split()
+    *("step", "partition", "images", "queries", "components", "log_n"),
+    *(
+        f"{name}{end}"
+        for name in ("rate", "distortion", "negative_elbo", "mutual_information", "marginal_kl")
+        for end in ("", "_se")
+    ),
+)
+"""The columns after the identity, before those of further measurements."""
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
