@@ -1,12 +1,12 @@
 """Execute the report's notebook by papermill, and export it by nbconvert to one HTML file that needs no network."""
 
 import importlib
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ratereg.report.findings import title
-from ratereg.storage import cache_directory, check_writable, writing
+from ratereg.storage import cache_directory, check_writable
+from ratereg.storage.atomic import folder_beside
 from ratereg.studies import Results
 
 __all__ = ["NOTEBOOK", "checked_output", "write_report"]
@@ -38,10 +38,10 @@ def write_report(results: Results, output: str | Path, *, command: str = "", rep
     import jupytext
     import papermill
 
-    folder = results.directory or results.save(cache_directory() / "reports" / results.study.digest)
-    parameters = {"settings": results.study.settings, "folder": str(folder), "command": command}
-    with writing(output), tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}.") as aside:
-        notebook, page = Path(aside, "report.ipynb"), Path(aside, "report.html")
+    saved = results.save(cache_directory() / "reports" / results.study.digest)
+    parameters = {"settings": results.study.settings, "folder": str(saved.directory), "command": command}
+    with folder_beside(output) as folder:
+        notebook, page = folder / "report.ipynb", folder / "report.html"
         node = papermill.execute_notebook(jupytext.read(NOTEBOOK), str(notebook), parameters, progress_bar=False)
         page.write_text(_exported(node, title(results), output.with_suffix(".ipynb").name), encoding="utf-8")
         notebook.replace(output.with_suffix(".ipynb"))

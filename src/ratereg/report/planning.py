@@ -15,8 +15,9 @@ from ratereg.models import MLP, VAE
 from ratereg.models.likelihoods import Likelihood
 from ratereg.models.networks import Network
 from ratereg.report.resizing import resized
-from ratereg.storage import cache_directory, writing
+from ratereg.storage import cache_directory, written_file
 from ratereg.studies import Study
+from ratereg.studies.run import checked_devices
 from ratereg.training import Trainer
 
 __all__ = ["BETAS", "LEAST_IMAGES", "MOST_IMAGES", "Plan", "plan_study"]
@@ -156,9 +157,8 @@ def _seconds_each_kept(study: Study, device: torch.device) -> float:
     if kept.is_file():
         return float(json.loads(kept.read_text()))
     seconds = _seconds_each(study, device)
-    with writing(kept):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(seconds))
+    with written_file(kept) as file:
+        file.write_text(json.dumps(seconds))
     return seconds
 
 
