@@ -74,14 +74,14 @@ def _drawn(panel: Axes) -> Iterator[tuple[str, dict[str, Any]]]:
         elif not label.startswith("_child") and with_x != with_y:
             yield label, {"x": x[:1], "y": [np.nan]} if with_x else {"x": [np.nan], "y": y[:1]}
     for image in panel.images:
-        values = np.ma.filled(image.get_array(), np.nan)
+        values = np.ma.asarray(image.get_array())
         # Photographs consist of bytes, or have colors.
         if values.ndim == 2 and values.dtype != np.uint8:
             left, right, bottom, top = image.get_extent()
             ends = (left, right), (top, bottom) if image.origin == "upper" else (bottom, top)
             axes = (np.linspace(*pair, 2 * n + 1)[1::2] for pair, n in zip(ends, values.shape[::-1], strict=True))
             x, y = map(np.ravel, np.meshgrid(*axes))
-            yield str(image.get_label()), {"x": x, "y": y, "value": values.ravel()}
+            yield str(image.get_label()), {"x": x, "y": y, "value": values.filled(np.nan).ravel()}
 
 
 def description(fig: Figure) -> str:
@@ -118,5 +118,5 @@ def smallest_letters(fig: Figure) -> float:
     """Return the size of a figure's smallest letters in points; subscripts and exponents have 70% of the size."""
     fig.draw_without_rendering()
     texts = [text for text in fig.findobj(Text) if text.get_text().strip() and text.get_visible()]
-    sizes = [text.get_fontsize() * (0.7 if re.search(r"\$.*[_^].*\$", text.get_text()) else 1) for text in texts]
+    sizes = [float(text.get_fontsize()) * (0.7 if re.search(r"\$.*[_^].*\$", text.get_text()) else 1) for text in texts]
     return float(min(sizes, default=0.0))

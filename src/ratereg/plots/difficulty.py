@@ -1,6 +1,7 @@
 """Distortion by how difficult the test images are: by data set, and by a test image's distance to training."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -84,7 +85,10 @@ def _draw_gap(panel: Axes, gap: pd.DataFrame, rows: pd.DataFrame, color: str) ->
         "distortion"
     ]
     panel.plot(seeds, [place] * len(seeds), ".", ms=3, color=color, alpha=0.6)
-    style = {"train": {"ms": 5, "mfc": "white"}, "test": {"ms": 6, "mec": "white", "mew": 0.7, "zorder": 4}}
+    style: dict[str, dict[str, Any]] = {
+        "train": {"ms": 5, "mfc": "white"},
+        "test": {"ms": 6, "mec": "white", "mew": 0.7, "zorder": 4},
+    }
     for _, row in gap.iterrows():
         panel.plot(row["value"], place, MARKERS[row["partition"]], color=color, **style[row["partition"]])
         if row["partition"] == "test":

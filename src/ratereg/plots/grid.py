@@ -1,7 +1,7 @@
 """A grid of small panels with one legend below, made of one tidy table."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -26,7 +26,7 @@ def grid(
     columns: Sequence[str] = ("series",),
     title: str = "{series}\n{panel}",
     height: float = 2.4,
-    share: tuple[bool | str, bool | str] = (True, True),
+    share: tuple[bool | Literal["row", "col"], bool | Literal["row", "col"]] = (True, True),
     ncols: int = 4,
 ) -> Figure:
     """Draw each part of a table into a panel of its own: by default a row for each data set, a column for each model.

@@ -37,13 +37,12 @@ def _labels(
     rows: pd.DataFrame, key: list[str], name: Callable[[pd.Series], str], columns: Sequence[str], within: int
 ) -> list[str]:
     """Return a label for each row, different for keys that have the same first `within` values."""
-    each = rows.drop_duplicates(key).set_index(key, drop=False)
-    names = each.apply(name, axis=1)
+    each = rows.drop_duplicates(key)
     labels: dict[tuple[Any, ...], str] = {}
-    for _, alike in each.groupby(names, sort=False):
+    for label, alike in each.groupby(each.apply(name, axis="columns"), sort=False):
         differ = [column for column in columns if alike[column].nunique(dropna=False) > 1]
-        for place, row in alike.iterrows():
-            labels[place] = ", ".join([names[place], *(_words(column, row[column]) for column in differ)])
+        for _, row in alike.iterrows():
+            labels[tuple(row[key])] = ", ".join([str(label), *(_words(column, row[column]) for column in differ)])
     count = Counter((*place[:within], label) for place, label in labels.items())
     for place, label in labels.items():
         if count[*place[:within], label] > 1:

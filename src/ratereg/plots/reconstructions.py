@@ -12,7 +12,7 @@ from ratereg.plots.style import STYLE, finished
 from ratereg.studies import Results
 from ratereg.summary import groups
 
-__all__ = ["of_seed", "reconstructions"]
+__all__ = ["of_seed", "reconstructions", "tiled"]
 
 
 def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed: int | None = None) -> Figure:
@@ -40,7 +40,7 @@ def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed
             members = block.set_index("beta").loc[betas, "member"].astype(int)
             originals = results.arrays["test_originals"][results.arrays["member_dataset"][members.iloc[0]]]
             cells = np.concatenate([originals[None], results.arrays["test_reconstructions"][members]])[:, :images]
-            panel.imshow(_tiled(cells), interpolation="nearest")
+            panel.imshow(tiled(cells), interpolation="nearest")
             ticks = (np.arange(len(cells)) + 0.5) * (cells.shape[-1] + 2) - 1
             panel.set_xticks(ticks, ["image", *(rf"$\beta$ = {beta:g}" for beta in betas)])
             panel.tick_params(length=0, labeltop=panel is axes[0, 0], labelbottom=False)
@@ -77,7 +77,7 @@ def _picked(betas: np.ndarray, count: int) -> np.ndarray:
     return betas[sorted(chosen)]
 
 
-def _tiled(cells: np.ndarray) -> np.ndarray:
+def tiled(cells: np.ndarray) -> np.ndarray:
     """Lay images (column, row, channel, height, width) out on white, two pixels apart, as (height, width, 3)."""
     padded = np.pad(cells, ((0, 0), (0, 0), (0, 0), (0, 2), (0, 2)), constant_values=255)
     columns, rows, channels, height, width = padded.shape

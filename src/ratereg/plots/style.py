@@ -110,7 +110,8 @@ def _bundle(fig: Figure) -> dict[str, Any]:
 
 def key(**style: Any) -> Line2D:
     """Return an entry for a legend, gray by default."""
-    return Line2D([], [], **({"color": "0.3"} | style))
+    look: dict[str, Any] = {"color": "0.3"} | style
+    return Line2D([], [], **look)
 
 
 def interval(panel: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> Line2D:
@@ -119,7 +120,8 @@ def interval(panel: Axes, x: Sequence[float], y: Sequence[float], **style: Any) 
     An interval over two seeds can be longer than everything else in the panel.
     """
     # An artist that is added does not change the limits, a plotted line does.
-    line = Line2D(x, y, **({"lw": 1.2, "label": "_interval"} | style))
+    look: dict[str, Any] = {"lw": 1.2, "label": "_interval"} | style
+    line = Line2D(x, y, **look)
     panel.add_artist(line)
     return line
 
@@ -149,12 +151,12 @@ def log_axis(axis: Axis, values: Iterable[float], *, least: float = 0.0) -> None
     low, high = float(large.min()), float(large.max())
     below = len(large) < len(given)
     # Axes that are shared have one scale, which pyplot's setters keep the same.
-    set_scale = axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale
+    set_scale = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
     set_scale(**({"value": "symlog", "linthresh": low, "linscale": 0.4} if below else {"value": "log"}))
-    digits = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if high < 100 * low else (1,)
+    digits = (1, 1.5, 2, 3, 5, 7) if high < 8 * low else (1, 2, 5) if high < 100 * low else (1,)
     powers = 10.0 ** np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 1)
     ticks = np.outer(powers, digits).ravel()
-    axis.set_major_locator(FixedLocator([0, *ticks[ticks >= 0.99 * low]] if below else ticks))
+    axis.set_major_locator(FixedLocator([0, *ticks[ticks >= 0.99 * low]] if below else list(ticks)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
 
