@@ -222,7 +222,7 @@ def test_the_betas_that_the_book_compares_are_among_those_shown(columns):
 
 
 def test_networks_of_one_depth_and_width_are_refused_in_a_figure_along_width():
-    with pytest.raises(ValueError, match="prior gaussian; .* networks that differ in depth and width only"):
+    with pytest.raises(ValueError, match=r"prior gaussian; .* networks that differ in depth and width only"):
         plots.distortion_by_width(results(models=("a", "a"), prior=("gaussian", "another")))
 
 

@@ -76,7 +76,9 @@ def rate_distortion(
         fig.legend(handles=keys, loc="outside lower center", ncols=2)
     table = pd.concat(tables, ignore_index=True)
     shown = table[table["partition"] == partitions[-1]].assign(measure="distortion", value=table["distortion"])
-    return finished(fig, table, f"{WORDS[partitions[-1]].capitalize()}. {in_words(shown.dropna(subset='value'), 'beta')}")
+    return finished(
+        fig, table, f"{WORDS[partitions[-1]].capitalize()}. {in_words(shown.dropna(subset='value'), 'beta')}"
+    )
 
 
 def draw_rate_distortion(

@@ -66,6 +66,8 @@ def _drawn(panel: Axes) -> Iterator[tuple[str, dict[str, Any]]]:
         yield str(bars.get_label()), dict(zip("xy", np.transpose(tops), strict=True))
     for line in panel.lines:
         x, y = (np.atleast_1d(values) for values in line.get_data(orig=False))
+        if line.get_label() == "_interval":
+            continue
         with_x, with_y = line.get_transform().contains_branch_seperately(panel.transData)
         label = str(errors.get(line, line.get_label()))
         if with_x and with_y:
@@ -102,7 +104,7 @@ def in_words(table: pd.DataFrame, x: str) -> str:
         return f"{len(curves)} curves, with values from {low:.4g} to {high:.4g} nats."
     ends = ((words, *rows[[x, "value"]].iloc[[0, -1]].to_numpy()) for words, rows in curves)
     return " ".join(
-        f"{panel}, {series}: {measure.replace('_', ' ')} is {first[1]:.4g} at {x} = {first[0]:g}"
+        f"{panel}, {series}: {measure.replace('_', ' ').replace('kl', 'KL')} is {first[1]:.4g} at {x} = {first[0]:g}"
         + (f", and {last[1]:.4g} at {last[0]:g}." if last[0] != first[0] else ".")
         for (panel, series, measure), first, last in ends
     )

@@ -41,7 +41,11 @@ def saturation(results: Results) -> Figure:
     table = seed_means(rows, (*heads, "log_n"))
     ceilings = table[table["measure"] == "log_n"].groupby(["panel", "partition"])["value"].mean()
     of_training = table["measure"].isin(["mutual_information", "marginal_kl"])
-    table = table[(table["partition"] == "train") == of_training].assign(head=table["measure"].map(heads)).dropna(subset="head")
+    table = (
+        table[(table["partition"] == "train") == of_training]
+        .assign(head=table["measure"].map(heads))
+        .dropna(subset="head")
+    )
     colors = model_colors(rows)
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:

@@ -60,7 +60,7 @@ def ceiling_slider(results: Results, *, seed: int | None = None) -> ipywidgets.V
 
 def _backdrop(curve: pd.DataFrame) -> tuple[Figure, str]:
     """Return what the frames of one encoder share, with words: the axes, the ceiling, and the population's band."""
-    fig = card(5.0, (0.45, 1.85, 4.2, 2.2), (1.05, 0.05, 3.6, 1.15))
+    fig = card(4.6, (0.45, 1.85, 4.2, 2.2), (1.05, 0.05, 3.6, 1.15))
     panel, bars = fig.axes
     sizes = curve["components"]
     panel.fill_between(sizes, *_bounds(curve), color=SHADE, alpha=0.35, lw=0, label="population")
@@ -96,8 +96,6 @@ def _frame(lower: Figure, curve: pd.DataFrame, place: int) -> str:
     panel.plot(until["components"], information, color=color, lw=2.2)
     panel.plot(row["components"], information.iloc[-1], "o", color=color, ms=8)
     panel.plot([row["components"]] * 2, [0, row["log_n"]], ":", color="0.4", lw=1)
-    title = f"m = {row['components']:,} images: the information is at most {row['log_n']:.2f} nats"
-    fig.text(0.02, 0.945, title)
     parts = {name: float(row[name]) for name in MEASURES}
     draw_parts(bars, parts, row["log_n"], f"dashed: ceiling of I, log {row['components']:,} = {row['log_n']:.2f} nats")
     low, high = (curve.iloc[-1][f"information_{side}_bound"] for side in ("lower", "upper"))

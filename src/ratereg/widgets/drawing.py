@@ -31,6 +31,9 @@ in_style = plt.style.context(
 """Decorator of functions that draw frames."""
 
 _NAMES = {"rate": "R", "mutual_information": "I", "marginal_kl": "KL"}
+_USUAL = "font-family:[^;]*;|font-size:11px;|text-anchor:start;|stroke-dashoffset:0;|stroke-linecap:square;"
+"""Styles that a browser has by itself, or the whole picture has."""
+
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 
@@ -41,8 +44,8 @@ def card(height: float, *places: tuple[float, float, float, float]) -> Figure:
     On a phone its letters of 11 points are legible.
     """
     fig = Figure(figsize=(4.8, height))
-    for place in places:
-        fig.add_axes(tuple(np.array(place) / [4.8, height, 4.8, height]))
+    for left, bottom, width, tall in places:
+        fig.add_axes((left / 4.8, bottom / height, width / 4.8, tall / height), facecolor="none")
     return fig
 
 
@@ -74,7 +77,7 @@ def svg(fig: Figure, words: str) -> str:
     # Single quotes, which JSON does not escape.
     parts = ["<rect width='100%' height='100%' rx='4' fill='#fff'/>"] if to_rgba(fig.get_facecolor())[3] else []
     for tag, one in elements:
-        style = re.sub(r"font-family:[^;]*;|\s", "", one.get("style", ""))
+        style = re.sub(_USUAL, "", re.sub(r"\s", "", one.get("style", "")) + ";").rstrip(";")
         if tag == "path" and one.get("d") and not one.get("id") and style != "fill:none":
             parts.append(f"<path d='{_short(one.get('d', ''))}' style='{style}'/>")
         elif tag == "use":
@@ -90,7 +93,7 @@ def svg(fig: Figure, words: str) -> str:
             parts.append(f"<image {size} style='{style}' href='{png(pixels[..., :3])}'/>")
     return (
         f"<svg role='img' aria-label='{html.escape(words)}' viewBox='{root.get('viewBox')}' "
-        f"style='display:block;width:100%;stroke-linejoin:round' xmlns='{_SVG}'>{''.join(parts)}</svg>"
+        f"style='display:block;width:100%;font-size:11px;stroke-linejoin:round' xmlns='{_SVG}'>{''.join(parts)}</svg>"
     )
 
 

@@ -18,8 +18,8 @@ from ratereg.widgets.frames import Framed, menu, slider
 
 __all__ = ["reconstruction_slider"]
 
-_MOST_BYTES = 450_000
-"""Size of all reconstructions, so that with their frames and curves they stay below a megabyte in a page."""
+_MOST_BYTES, _FRAME_BYTES = 800_000, 2_200
+"""Size of all frames, so that with the curves they stay below a megabyte in a page; and of one without its images."""
 
 _FEWEST_IMAGES, _FEWEST_BETAS = 4, 5
 
@@ -66,7 +66,7 @@ def _affordable(pictures: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray, n
     every = betas = np.sort(rows["beta"].unique())[::-1]
     while True:
         members = rows.loc[rows["beta"].isin(betas), "member"].unique().astype(int)
-        size = sum(len(png(tiled(one[:, None]))) for one in pictures[members])
+        size = sum(_FRAME_BYTES + len(png(tiled(one[:, None]))) for one in pictures[members])
         count, fewest = pictures.shape[1], len(betas) <= _FEWEST_BETAS
         if size <= _MOST_BYTES or (count == 1 and fewest):
             return pictures, betas
