@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ratereg.plots.data import carry
-from ratereg.plots.style import MARKERS, STYLE, WORDS, beta_colors, finished, interval, key
+from ratereg.plots.data import in_words
+from ratereg.plots.grid import draw_betas, grid
+from ratereg.plots.labels import labelled, seed_means
+from ratereg.plots.style import MARKERS, STYLE, WORDS, beta_colors, beta_keys, finished, interval, key
 from ratereg.studies import Results
-from ratereg.summary import DATA, NETWORK, data_label, groups, mean_interval, network_label
+from ratereg.summary import groups, mean_interval
 
 __all__ = ["difficulty", "distance_distortion"]
 
@@ -20,84 +22,81 @@ __all__ = ["difficulty", "distance_distortion"]
 def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequence[Results] = ()) -> Figure:
     """Draw the distortion of training and test images, a line of the figure for each data set, near to far.
 
-    A panel per network, a color per beta. Circles are test images, with 95% t intervals over seeds; triangles training
-    images; the line between them is the gap.
+    One panel per model, one color per beta. Circles are test images, with 95% t intervals over seeds; triangles are
+    training images; the line between them is the gap.
 
     Arguments:
         results: of any study.
-        distances: for each data set, by its short label, the mean distance of test images to training, which orders it.
-        others: more results, whose data sets are drawn with the betas and networks that `results` has too.
+        distances: mean distance of test images to training for each data set, by its short label; the order of lines.
+        others: more results, whose data sets are drawn with the betas and models that `results` has too.
 
     Raises:
         ValueError: a data set has no distance.
     """
-    betas = beta_colors(results.final["beta"].unique())
-    lines = _lines(results, others, distances)
-    names = [network_label(network) for network in groups(results.final, NETWORK)]
+    betas = beta_colors(results.final["beta"])
+    rows = pd.concat([_lines(one, results.final["steps"].iloc[0], distances) for one in (results, *others)])
+    rows = rows[rows["beta"].isin(betas) & rows["partition"].isin(MARKERS)]
+    models = list(dict.fromkeys(labelled(results.final)["series"]))
+    lines = list(dict.fromkeys(rows.sort_values("distance", kind="stable")["line"]))
+    table = seed_means(rows, ("distortion",), by=("line",))
+    table["place"] = table["line"].map(lines.index)
+    # Betas lie next to each other around the middle of a line.
+    table["place"] += table["beta"].map({beta: 0.7 * ((i + 0.5) / len(betas) - 0.5) for i, beta in enumerate(betas)})
     with plt.style.context(STYLE):
         height = 1.3 + (0.3 + 0.12 * len(betas)) * len(lines)
-        fig, axes = plt.subplots(1, len(names), figsize=(6.4, height), sharex=True, sharey=True, squeeze=False)
-        for panel, name in zip(axes.flat, names, strict=True):
-            for place, (_, rows) in enumerate(lines):
-                here = [network for network in groups(rows, NETWORK) if network_label(network) == name]
-                for index, (beta, color) in enumerate(betas.items()):
-                    for network in here:
-                        # Side by side around the middle of the line.
-                        at = place + 0.7 * ((index + 0.5) / len(betas) - 0.5)
-                        _draw_gap(panel, network[network["beta"] == beta], at, beta, color)
-            panel.set_title(name)
+        fig, axes = plt.subplots(1, len(models), figsize=(6.4, height), sharex=True, sharey=True, squeeze=False)
+        for panel, model in zip(axes.flat, models, strict=True):
+            for gap in groups(table[table["series"] == model], ["line", "beta"]):
+                _draw_gap(panel, gap, rows, betas[gap["beta"].iloc[0]])
+            panel.set_title(model)
             panel.set_xlabel("distortion (nats)")
             for edge in range(1, len(lines)):
                 panel.axhline(edge - 0.5, color="0.85", lw=0.8)
             panel.grid(visible=False, axis="y")
-            # Few enough that those of neighboring panels stay apart.
+            # Few numbers, so that those of neighboring panels stay apart.
             panel.xaxis.set_major_locator(MaxNLocator(5, prune="upper"))
-        axes.flat[0].set_yticks(range(len(lines)), [label for label, _ in lines], fontsize=9)
+        axes.flat[0].set_yticks(range(len(lines)), lines, fontsize=9)
         axes.flat[0].set_ylim(len(lines) - 0.5, -0.5)
-        keys = [key(color=color, label=rf"$\beta$ = {beta:g}") for beta, color in betas.items()]
-        keys += [key(ls="", marker=MARKERS["test"], label=WORDS["test"])]
+        keys = [*beta_keys(betas), key(ls="", marker=MARKERS["test"], label=WORDS["test"])]
         keys += [key(ls="", marker=MARKERS["train"], mfc="white", label=WORDS["train"])]
         fig.legend(handles=keys, loc="outside lower center", ncols=4)
-    return finished(fig)
+    shown = table[(table["partition"] == "test") & table["series"].isin(models)]
+    return finished(fig, table.drop(columns="place"), in_words(shown, "beta"))
 
 
-def _lines(
-    results: Results, others: Sequence[Results], distances: Mapping[str, float]
-) -> list[tuple[str, pd.DataFrame]]:
-    """Return labels and rows of the data sets, near to far."""
-    found = []
-    for one in (results, *others):
-        for rows in groups(one.final, DATA):
-            name = data_label(rows, short=True)
-            if name not in distances:
-                raise ValueError(f"difficulty: distances has {', '.join(distances)}; give one for {name!r} too.")
-            # Results of other studies are of networks of another age.
-            age = "" if one.study.steps == results.study.steps else f"{one.study.steps:,} steps, "
-            label = f"{name}\n{age}distance {distances[name]:.3f}"
-            found.append((distances[name], label, rows))
-    return [(label, rows) for _, label, rows in sorted(found, key=lambda line: line[0])]
+def _lines(results: Results, steps: int, distances: Mapping[str, float]) -> pd.DataFrame:
+    """Return labelled rows with the distance, and the label of their line as `line`."""
+    rows = labelled(results.final)
+    for name in rows["panel"].unique():
+        if name not in distances:
+            raise ValueError(f"difficulty: distances has {', '.join(distances)}; give one for {name!r} too.")
+    # Results of other studies can be of networks that were trained for longer or shorter.
+    age = [f"{own:,} steps, " if own != steps else "" for own in rows["steps"]]
+    away = rows["panel"].map(distances)
+    words = [f"{name}\n{more}distance {one:.3f}" for name, more, one in zip(rows["panel"], age, away, strict=True)]
+    return rows.assign(distance=away, line=words)
 
 
-def _draw_gap(panel: Axes, rows: pd.DataFrame, at: float, beta: float, color: str) -> None:
-    test, train = (mean_interval(rows.loc[rows["partition"] == name, "distortion"]) for name in ("test", "train"))
-    gap = panel.plot([train.mean, test.mean], [at, at], color=color, lw=0.8, alpha=0.6)
-    looks: dict[str, dict[str, Any]] = {
+def _draw_gap(panel: Axes, gap: pd.DataFrame, rows: pd.DataFrame, color: str) -> None:
+    """Draw a row of the table for training and one for test images, and the test images' seeds."""
+    place = gap["place"].iloc[0]
+    panel.plot(gap["value"], gap["place"], color=color, lw=0.8, alpha=0.6)
+    seeds = rows.merge(gap.loc[gap["partition"] == "test", ["panel", "series", "line", "beta", "partition"]])[
+        "distortion"
+    ]
+    panel.plot(seeds, [place] * len(seeds), ".", ms=3, color=color, alpha=0.6)
+    style: dict[str, dict[str, Any]] = {
         "train": {"ms": 5, "mfc": "white"},
         "test": {"ms": 6, "mec": "white", "mew": 0.7, "zorder": 4},
     }
-    for name, one in (("train", train), ("test", test)):
-        style = {"color": color, "label": rf"$\beta$ = {beta:g}, {WORDS[name]}"} | looks[name]
-        (point,) = panel.plot(one.mean, at, MARKERS[name], **style)
-        carry(point, *gap, low=one.low, high=one.high)
-    seeds = rows[rows["partition"] == "test"]
-    label = rf"$\beta$ = {beta:g}, {WORDS['test']}, seeds"
-    dots = panel.plot(seeds["distortion"], [at] * len(seeds), ".", ms=3, color=color, alpha=0.6, label=label)
-    carry(*dots, seed=seeds["seed"].to_numpy())
-    interval(panel, [test.low, test.high], [at, at], color=color, lw=2.2)
+    for _, row in gap.iterrows():
+        panel.plot(row["value"], place, MARKERS[row["partition"]], color=color, **style[row["partition"]])
+        if row["partition"] == "test":
+            interval(panel, [row["low"], row["high"]], [place, place], color=color, lw=2.2)
 
 
 def distance_distortion(results: Results) -> Figure:
-    """Draw test distortion against the distance to the nearest training image: a panel per data set and network.
+    """Draw test distortion against the distance to the nearest training image: one panel per data set and model.
 
     A line per beta, with the mean over seeds and its 95% t interval for each class of equally many test images.
 
@@ -105,33 +104,26 @@ def distance_distortion(results: Results) -> Figure:
         ValueError: the results have no distances.
     """
     if "distance" not in results.arrays:
-        raise ValueError("distance_distortion: results has no distances; give those of a study with `distances`.")
-    rows = results.final[results.final["partition"] == "test"]
-    colors = beta_colors(rows["beta"].unique())
-    table = [groups(data, NETWORK) for data in groups(rows, DATA)]
-    with plt.style.context(STYLE):
-        # Each data set has an axis of its own: what is cheap for one may be beyond reach for another.
-        size = (6.4, 1.1 + 2.4 * len(table))
-        fig, axes = plt.subplots(len(table), len(table[0]), figsize=size, sharex=True, sharey="row", squeeze=False)
-        for panels, networks in zip(axes, table, strict=True):
-            for panel, here in zip(panels, networks, strict=True):
-                _draw_classes(panel, results, here, colors)
-                panel.set_title(f"{network_label(here)}\n{data_label(here, short=True)}", fontsize=10)
-            panels[0].set_ylabel("test distortion (nats)")
-        for panel in axes[-1]:
-            panel.set_xlabel("distance to the nearest\ntraining image")
-        keys = [key(color=color, marker="o", ms=4, label=rf"$\beta$ = {beta:g}") for beta, color in colors.items()]
-        fig.legend(handles=keys, loc="outside lower center", ncols=min(6, len(keys)))
-    return finished(fig)
-
-
-def _draw_classes(panel: Axes, results: Results, rows: pd.DataFrame, colors: Mapping[float, str]) -> None:
-    for beta, color in colors.items():
-        members = rows.loc[rows["beta"] == beta, "member"].to_numpy(dtype=int)
-        away = results.arrays["distance"][members].mean(axis=0)
-        ranges = [mean_interval(one) for one in results.arrays["distance_distortion"][members].T]
-        label = rf"$\beta$ = {beta:g}"
-        (line,) = panel.plot(away, [one.mean for one in ranges], "o-", ms=4, color=color, label=label)
-        carry(line, low=[one.low for one in ranges], high=[one.high for one in ranges])
-        for place, one in zip(away, ranges, strict=True):
-            interval(panel, [place, place], [one.low, one.high], color=color, lw=1.2)
+        raise ValueError("distance_distortion: results has no distances; measure `ByDistance` first.")
+    rows = labelled(results.final[results.final["partition"] == "test"])
+    colors = beta_colors(rows["beta"])
+    found = []
+    for part in groups(rows, ["panel", "series", "beta"]):
+        members = part["member"].to_numpy(dtype=int)
+        of_class = (results.arrays[name][members].T for name in ("distance", "distance_distortion"))
+        curve = part[["panel", "series", "beta"]].iloc[0]
+        for away, values in zip(*of_class, strict=True):
+            found.append((*curve, away.mean(), "distortion", *mean_interval(values)))
+    columns = ["panel", "series", "beta", "distance", "measure", "value", "low", "high", "seeds"]
+    table = pd.DataFrame(found, columns=columns)
+    fig = grid(
+        table,
+        lambda panel, here: draw_betas(panel, here, "distance", colors),
+        beta_keys(colors, marker="o", ms=4),
+        xlabel="distance to the nearest\ntraining image",
+        ylabel="test distortion (nats)",
+        # Each data set has an axis of its own: what is cheap for one may be out of reach for another.
+        share=(True, "row"),
+        ncols=6,
+    )
+    return finished(fig, table, in_words(table, "distance"))
