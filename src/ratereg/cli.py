@@ -40,8 +40,9 @@ def main() -> None:
         _give(getattr(arguments, "data", []))
         arguments.command(arguments)
     except ModuleNotFoundError as error:
-        extra = "cluster" if (error.name or "").partition(".")[0] in ("dask", "distributed") else "book"
-        raise _ended(2, f"{error}; pip install -e '.[{extra}]' in a checkout installs what is missing.") from None
+        # An error of our own has no name, and a hint already.
+        hint = "; pip install -e '.[book]' in a checkout installs what notebooks need." if error.name else ""
+        raise _ended(2, f"{error}{hint}") from None
     except (ValueError, LookupError, FileNotFoundError, StorageError, MemoryError) as error:
         raise _ended(2, str(error)) from None
     except Stopped as stopped:
@@ -294,20 +295,21 @@ def _devices(text: str) -> str | list[str]:
 def _value(text: str) -> Any:
     """Return the value of a setting: 2000, (1, 0.1), MLP(layers=2); what is no such expression is text."""
     try:
-        return _evaluated(ast.parse(text, mode="eval").body)
+        return _evaluated(ast.parse(text, mode="eval").body, text)
     except SyntaxError:
         return text
 
 
-def _evaluated(node: ast.expr) -> Any:
+def _evaluated(node: ast.expr, text: str) -> Any:
     if isinstance(node, ast.Tuple | ast.List):
-        return tuple(map(_evaluated, node.elts))
+        return tuple(_evaluated(one, text) for one in node.elts)
     if isinstance(node, ast.Call) and (made := _VALUES.get(ast.unparse(node.func))):
-        return made(*map(_evaluated, node.args), **{one.arg: _evaluated(one.value) for one in node.keywords if one.arg})
+        given = {one.arg: _evaluated(one.value, text) for one in node.keywords if one.arg}
+        return made(*(_evaluated(one, text) for one in node.args), **given)
     try:
         return ast.literal_eval(node)
     except ValueError:
-        return ast.unparse(node)
+        return ast.get_source_segment(text, node)
 
 
 def _give(files: Sequence[str]) -> None:
