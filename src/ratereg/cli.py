@@ -9,14 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ratereg import models
+from ratereg import measurements, models
 from ratereg.data.given import variable, write_given
 from ratereg.data.images import KNOWN, read_known
 from ratereg.storage import StorageError, cache_directory
 from ratereg.studies import CATALOG, Data, Results, load_or_run, published
-from ratereg.studies.archive import unpack
-from ratereg.studies.campaign import make_results
-from ratereg.studies.outlook import spoken
 from ratereg.studies.results import find_published
 from ratereg.training.interruption import Stopped
 
@@ -25,7 +22,7 @@ __all__ = ["main"]
 _INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
 
-_VALUES = {"Data": Data} | {name: getattr(models, name) for name in models.__all__}
+_VALUES = {name: getattr(room, name) for room in (models, measurements) for name in room.__all__} | {"Data": Data}
 """Classes whose values a setting may have, by their names."""
 
 
@@ -323,11 +320,11 @@ def _give(files: Sequence[str]) -> None:
 
 
 def _print_means(results: Results) -> None:
-    by = ["split", "layers", "beta", "partition"]
-    quantities = ["rate", "distortion", "mutual_information", "marginal_kl"]
-    study = results.study
-    print(f"Means over {len(study.axis_seeds)} seeds at step {study.steps:,}, in nats:")
-    print(results.final.groupby(by, sort=False)[quantities].mean().round(2).to_string())
+    by = ["setting", "dataset", "split", "architecture", "prior", "beta", "partition"]
+    rows = results.final[results.final["partition"] != "fresh"]
+    quantities = [name for name in ("rate", "distortion", "mutual_information", "marginal_kl") if name in rows]
+    print(f"Means over {len(results.study.axis_seeds)} seeds at step {results.study.steps:,}, in nats:")
+    print(rows.groupby(by, sort=False)[quantities].mean().round(2).droplevel("setting").to_string())
     print(f"All of it: {results.directory}")
 
 
