@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ratereg.data.given import variable, write_given
-from ratereg.data.images import KNOWN, read_known
+from ratereg.data.known import KNOWN, read_known, variable, write_known
 from ratereg.options import joined_pairs, parser_of
 from ratereg.storage import StorageError, cache_directory
 from ratereg.studies import CATALOG, Results, load_or_run, published
@@ -119,7 +118,7 @@ def _make_results(arguments: argparse.Namespace) -> None:
 
 def _write_data(arguments: argparse.Namespace) -> None:
     output = arguments.output or Path(f"{arguments.name}.npz")
-    written = write_given(read_known(arguments.name), output)
+    written = write_known(read_known(arguments.name), output)
     print(f"written: {written}, {written.stat().st_size / 1e6:.1f} MB. On a machine without the set, say")
     print(f"  --data {arguments.name}={written}   or   export {variable(arguments.name)}={written}")
 

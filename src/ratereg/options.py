@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ratereg.data.images import KNOWN
+from ratereg.data.known import KNOWN
 
 __all__ = ["joined_pairs", "parser_of"]
 
