@@ -31,12 +31,7 @@ class Images:
         pixels: function from rows to their pixels, 0 to 255, so that only images in use need to be made.
         n_train: where the source brings its own split, its first `n_train` images are for training, the others for
             test.
-        factors: the numbers that each image was made from, where they are known.
-        factor_names: names of the columns of `factors`.
-        ranges: lower and upper end of the factors that vary.
-        periods: periods of the factors that are circles, in their own units.
-        labels: the class of each image, where there are classes.
-        draw: function that draws fresh images, where a program draws them.
+        factors, factor_names, ranges, periods, labels, draw: as in `ImageSet`.
     """
 
     name: str
