@@ -9,14 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
 from ratereg import measurements, models
-from ratereg.data.given import variable, write_given
-from ratereg.data.images import KNOWN, read_known
-=======
 from ratereg.data.known import KNOWN, read_known, variable, write_known
-from ratereg.options import joined_pairs, parser_of
->>>>>>> data
 from ratereg.storage import StorageError, cache_directory
 from ratereg.studies import CATALOG, Data, Results, load_or_run, published
 from ratereg.studies.results import find_published
@@ -123,16 +117,10 @@ def _results(arguments: argparse.Namespace) -> None:
     print(_to_resume() if left else "Nothing is left.")
 
 
-<<<<<<< HEAD
 def _data(arguments: argparse.Namespace) -> None:
     """Write a known image set to one file, for machines that can't fetch it."""
     name = arguments.name
-    written = write_given(read_known(name), arguments.output or Path(f"{name}.npz"))
-=======
-def _write_data(arguments: argparse.Namespace) -> None:
-    output = arguments.output or Path(f"{arguments.name}.npz")
-    written = write_known(read_known(arguments.name), output)
->>>>>>> data
+    written = write_known(read_known(name), arguments.output or Path(f"{name}.npz"))
     print(f"written: {written}, {written.stat().st_size / 1e6:.1f} MB. On a machine without the set, say")
     print(f"  --data {name}={written}   or   export {variable(name)}={written}")
 
