@@ -84,6 +84,8 @@ def test_words_give_both_ends_of_few_curves_and_the_range_of_many():
         in_words(table, "beta")
         == "p, b: marginal KL is 1235 at beta = 1. p, a: marginal KL is 7 at beta = 0.1, and 20.04 at 5."
     )
+    named = in_words(table.assign(width=64).iloc[:2], "width")
+    assert named.endswith("p, a, beta = 5: marginal KL is 20.04 at width = 64.")
     many = pd.concat([table.assign(series=table["series"] + str(k)) for k in range(4)])
     assert in_words(many, "beta") == "8 curves, with values from 7 to 1235 nats."
 

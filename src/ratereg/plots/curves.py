@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from ratereg.plots.data import in_words
+from ratereg.plots.grid import grid
 from ratereg.plots.labels import labelled, model_colors
-from ratereg.plots.style import LINES, MARKERS, STYLE, WORDS, finished, interval, key, log_axis
+from ratereg.plots.style import LINES, MARKERS, WORDS, finished, interval, key, log_axis
 from ratereg.studies import Results
 from ratereg.summary import groups, over_seeds
 
@@ -46,39 +46,33 @@ def rate_distortion(
     if not partitions or not set(partitions) <= set(MARKERS):
         raise ValueError(f"rate_distortion: partitions is {partitions!r}; give some of 'train' and 'test'.")
     rows = labelled(results.final[results.final["partition"].isin(partitions)], short=False)
-    panels = groups(rows, ["panel"])
-    with plt.style.context(STYLE):
-        # Distortions of different images, or of soft and of binary pixels, are not to be compared.
-        alike = rows["dataset"].nunique() == 1
-        size = (6.4, 1.2 + 3.3 * len(panels))
-        fig, axes = plt.subplots(len(panels), figsize=size, sharex=True, sharey=alike, squeeze=False)
-        colors = model_colors(rows)
-        tables = []
-        for panel, here in zip(axes.flat, panels, strict=True):
-            tables.append(draw_rate_distortion(panel, here, colors=colors))
-            if paper is not None:
-                for series in groups(here, ["series"]):
-                    same = (paper["depth"] == series["layers"].iloc[0]) & paper["partition"].isin(partitions)
-                    _draw_paper(panel, paper[same], colors[series["series"].iloc[0]])
-            if floor is not None:
-                panel.axhline(floor, color="0.4", ls=":", lw=1.2)
-            panel.set(title=here["panel"].iloc[0], ylabel="distortion (nats)")
-        axes.flat[-1].set_xlabel("rate (nats)")
-        log_axis(axes.flat[-1].xaxis, rows["rate"], least=_LEAST_RATE)
-        keys = [key(color=color, label=name) for name, color in colors.items()]
-        keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in partitions]
-        if (rows["beta"] == 1).any():
-            keys.append(key(marker="*", ms=11, ls="", label=r"$\beta$ = 1"))
-        if paper is not None:
-            keys.append(key(marker="o", lw=0.7, mfc="white", label="paper (read off its figure)"))
+    colors, tables = model_colors(rows), []
+
+    def draw(panel: Axes, here: pd.DataFrame) -> None:
+        tables.append(draw_rate_distortion(panel, here, colors=colors))
+        for series in groups(here, ["series"]) if paper is not None else ():
+            same = (paper["depth"] == series["layers"].iloc[0]) & paper["partition"].isin(partitions)
+            _draw_paper(panel, paper[same], colors[series["series"].iloc[0]])
         if floor is not None:
-            keys.append(key(ls=":", label="entropy floor"))
-        fig.legend(handles=keys, loc="outside lower center", ncols=2)
+            panel.axhline(floor, color="0.4", ls=":", lw=1.2)
+        log_axis(panel.xaxis, rows["rate"], least=_LEAST_RATE)
+
+    keys = [key(color=color, label=name) for name, color in colors.items()]
+    keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in partitions]
+    if (rows["beta"] == 1).any():
+        keys.append(key(marker="*", ms=11, ls="", label=r"$\beta$ = 1"))
+    if paper is not None:
+        keys.append(key(marker="o", lw=0.7, mfc="white", label="paper (read off its figure)"))
+    if floor is not None:
+        keys.append(key(ls=":", label="entropy floor"))
+    # Distortions of different images, or of soft and of binary pixels, are not to be compared.
+    share = (True, rows["dataset"].nunique() == 1)
+    layout: dict[str, Any] = {"columns": ["panel"], "title": "{panel}", "height": 3.3, "share": share, "ncols": 2}
+    fig = grid(rows, draw, keys, xlabel="rate (nats)", ylabel="distortion (nats)", **layout)
     table = pd.concat(tables, ignore_index=True)
     shown = table[table["partition"] == partitions[-1]].assign(measure="distortion", value=table["distortion"])
-    return finished(
-        fig, table, f"{WORDS[partitions[-1]].capitalize()}. {in_words(shown.dropna(subset='value'), 'beta')}"
-    )
+    words = in_words(shown.dropna(subset="value"), "beta")
+    return finished(fig, table, f"{WORDS[partitions[-1]].capitalize()}. {words}")
 
 
 def draw_rate_distortion(

@@ -95,9 +95,13 @@ def in_words(table: pd.DataFrame, x: str) -> str:
     """Return sentences with the first and the last value of each curve, or the range of values of many curves.
 
     Arguments:
-        table: with the columns panel, series, measure, value and x; the first three name a curve.
+        table: with the columns panel, series, beta, measure, value and x; those but value and x name a curve.
         x: column of places along a curve.
     """
+    if x != "beta":
+        table = table.assign(
+            series=[f"{one}, beta = {beta:g}" for one, beta in zip(table["series"], table["beta"], strict=True)]
+        )
     curves = [(words, rows.sort_values(x)) for words, rows in table.groupby(["panel", "series", "measure"], sort=False)]
     if len(curves) > _CURVES:
         low, high = table["value"].min(), table["value"].max()

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -12,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from ratereg.plots.data import in_words
 from ratereg.plots.grid import draw_betas, grid
 from ratereg.plots.labels import labelled, seed_means
-from ratereg.plots.style import MARKERS, STYLE, WORDS, beta_colors, beta_keys, finished, interval, key
+from ratereg.plots.style import MARKERS, WORDS, beta_colors, beta_keys, finished, interval, key
 from ratereg.studies import Results
 from ratereg.summary import groups, mean_interval
 
@@ -33,35 +32,44 @@ def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequ
     Raises:
         ValueError: a data set has no distance.
     """
-    betas = beta_colors(results.final["beta"])
+    colors = beta_colors(results.final["beta"])
     rows = pd.concat([_lines(one, results.final["steps"].iloc[0], distances) for one in (results, *others)])
-    rows = rows[rows["beta"].isin(betas) & rows["partition"].isin(MARKERS)]
-    models = list(dict.fromkeys(labelled(results.final)["series"]))
-    lines = list(dict.fromkeys(rows.sort_values("distance", kind="stable")["line"]))
-    table = seed_means(rows, ("distortion",), by=("line",))
-    table["place"] = table["line"].map(lines.index)
-    # Betas lie next to each other around the middle of a line.
-    table["place"] += table["beta"].map({beta: 0.7 * ((i + 0.5) / len(betas) - 0.5) for i, beta in enumerate(betas)})
-    with plt.style.context(STYLE):
-        height = 1.3 + (0.3 + 0.12 * len(betas)) * len(lines)
-        fig, axes = plt.subplots(1, len(models), figsize=(6.4, height), sharex=True, sharey=True, squeeze=False)
-        for panel, model in zip(axes.flat, models, strict=True):
-            for gap in groups(table[table["series"] == model], ["line", "beta"]):
-                _draw_gap(panel, gap, rows, betas[gap["beta"].iloc[0]])
-            panel.set_title(model)
-            panel.set_xlabel("distortion (nats)")
-            for edge in range(1, len(lines)):
-                panel.axhline(edge - 0.5, color="0.85", lw=0.8)
-            panel.grid(visible=False, axis="y")
-            # Few numbers, so that those of neighboring panels stay apart.
-            panel.xaxis.set_major_locator(MaxNLocator(5, prune="upper"))
-        axes.flat[0].set_yticks(range(len(lines)), lines, fontsize=9)
-        axes.flat[0].set_ylim(len(lines) - 0.5, -0.5)
-        keys = [*beta_keys(betas), key(ls="", marker=MARKERS["test"], label=WORDS["test"])]
-        keys += [key(ls="", marker=MARKERS["train"], mfc="white", label=WORDS["train"])]
-        fig.legend(handles=keys, loc="outside lower center", ncols=4)
-    shown = table[(table["partition"] == "test") & table["series"].isin(models)]
-    return finished(fig, table.drop(columns="place"), in_words(shown, "beta"))
+    rows = rows[rows["beta"].isin(colors) & rows["partition"].isin(MARKERS)]
+    rows = rows[rows["series"].isin(labelled(results.final)["series"])].sort_values("distance", kind="stable")
+    lines = list(dict.fromkeys(rows["line"]))
+    table = seed_means(rows, ("distortion",), by=("line",)).sort_values("series", kind="stable")
+    styles: dict[str, dict[str, Any]] = {
+        "train": {"ms": 5, "mfc": "white"},
+        "test": {"ms": 6, "mec": "white", "mew": 0.7, "zorder": 4},
+    }
+
+    def draw(panel: Axes, here: pd.DataFrame) -> None:
+        seeds = rows[(rows["series"] == here["series"].iloc[0]) & (rows["partition"] == "test")]
+        for gap in groups(here, ["line", "beta"]):
+            (line, beta), color = gap[["line", "beta"]].iloc[0], colors[gap["beta"].iloc[0]]
+            # Betas lie next to each other around the middle of a line.
+            place = lines.index(line) + 0.7 * ((list(colors).index(beta) + 0.5) / len(colors) - 0.5)
+            panel.plot(gap["value"], [place] * len(gap), color=color, lw=0.8, alpha=0.6)
+            dots = seeds.loc[(seeds["line"] == line) & (seeds["beta"] == beta), "distortion"]
+            panel.plot(dots, [place] * len(dots), ".", ms=3, color=color, alpha=0.6)
+            for partition, value, low, high in gap[["partition", "value", "low", "high"]].itertuples(index=False):
+                panel.plot(value, place, MARKERS[partition], color=color, **styles[partition])
+                if partition == "test":
+                    interval(panel, [low, high], [place, place], color=color, lw=2.2)
+        for edge in range(1, len(lines)):
+            panel.axhline(edge - 0.5, color="0.85", lw=0.8)
+        panel.grid(visible=False, axis="y")
+        # Few numbers, so that those of neighboring panels stay apart.
+        panel.xaxis.set_major_locator(MaxNLocator(5, prune="upper"))
+        panel.set_yticks(range(len(lines)), lines, fontsize=9)
+        panel.set_ylim(len(lines) - 0.5, -0.5)
+
+    keys = [*beta_keys(colors), key(ls="", marker=MARKERS["test"], label=WORDS["test"])]
+    keys.append(key(ls="", marker=MARKERS["train"], mfc="white", label=WORDS["train"]))
+    height = 0.2 + (0.3 + 0.12 * len(colors)) * len(lines)
+    layout: dict[str, Any] = {"rows": ["measure"], "title": "{series}", "height": height}
+    fig = grid(table, draw, keys, xlabel="distortion (nats)", ylabel="", **layout)
+    return finished(fig, table, in_words(table[table["partition"] == "test"], "beta"))
 
 
 def _lines(results: Results, steps: int, distances: Mapping[str, float]) -> pd.DataFrame:
@@ -75,24 +83,6 @@ def _lines(results: Results, steps: int, distances: Mapping[str, float]) -> pd.D
     away = rows["panel"].map(distances)
     words = [f"{name}\n{more}distance {one:.3f}" for name, more, one in zip(rows["panel"], age, away, strict=True)]
     return rows.assign(distance=away, line=words)
-
-
-def _draw_gap(panel: Axes, gap: pd.DataFrame, rows: pd.DataFrame, color: str) -> None:
-    """Draw a row of the table for training and one for test images, and the test images' seeds."""
-    place = gap["place"].iloc[0]
-    panel.plot(gap["value"], gap["place"], color=color, lw=0.8, alpha=0.6)
-    seeds = rows.merge(gap.loc[gap["partition"] == "test", ["panel", "series", "line", "beta", "partition"]])[
-        "distortion"
-    ]
-    panel.plot(seeds, [place] * len(seeds), ".", ms=3, color=color, alpha=0.6)
-    style: dict[str, dict[str, Any]] = {
-        "train": {"ms": 5, "mfc": "white"},
-        "test": {"ms": 6, "mec": "white", "mew": 0.7, "zorder": 4},
-    }
-    for _, row in gap.iterrows():
-        panel.plot(row["value"], place, MARKERS[row["partition"]], color=color, **style[row["partition"]])
-        if row["partition"] == "test":
-            interval(panel, [row["low"], row["high"]], [place, place], color=color, lw=2.2)
 
 
 def distance_distortion(results: Results) -> Figure:

@@ -1,6 +1,7 @@
 """The mutual information at its ceiling: along beta, and along the number of images in the aggregate posterior."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,11 +42,8 @@ def saturation(results: Results) -> Figure:
     table = seed_means(rows, (*heads, "log_n"))
     ceilings = table[table["measure"] == "log_n"].groupby(["panel", "partition"])["value"].mean()
     of_training = table["measure"].isin(["mutual_information", "marginal_kl"])
-    table = (
-        table[(table["partition"] == "train") == of_training]
-        .assign(head=table["measure"].map(heads))
-        .dropna(subset="head")
-    )
+    table = table[(table["partition"] == "train") == of_training].assign(head=table["measure"].map(heads))
+    table = table.dropna(subset="head")
     colors = model_colors(rows)
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
@@ -63,19 +61,8 @@ def saturation(results: Results) -> Figure:
     keys = [key(color=color, marker="o", ms=4, label=name) for name, color in colors.items()]
     keys.append(key(color="k", ls="--", lw=1.2, label=r"ceiling $\log N$"))
     keys += [key(label="annealed"), key(ls=":", label="importance weighted")]
-    fig = grid(
-        table,
-        draw,
-        keys,
-        rows=["head"],
-        columns=["panel"],
-        title="{panel}",
-        xlabel=r"$\beta$",
-        ylabel="{head}\n(nats)",
-        height=1.9,
-        share=(True, "row"),
-        ncols=2,
-    )
+    layout: dict[str, Any] = {"rows": ["head"], "columns": ["panel"], "title": "{panel}", "height": 1.9, "ncols": 2}
+    fig = grid(table, draw, keys, xlabel=r"$\beta$", ylabel="{head}\n(nats)", share=(True, "row"), **layout)
     words = in_words(table[table["measure"].isin(["mutual_information", "distortion"])], "beta")
     return finished(fig, table.drop(columns="head"), words)
 
