@@ -1,4 +1,4 @@
-"""The directive `page-times`: when each page was executed for the site, and how long it took."""
+"""The directive `page-times`: the day on which each page was executed, and how long it took."""
 
 import datetime
 from typing import Any
@@ -6,18 +6,16 @@ from typing import Any
 from docutils import nodes
 from myst_nb.ext.execution_tables import METADATA_KEY
 from myst_nb.sphinx_ import NbMetadataCollector
-from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
-from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 
 class PageTimesNode(nodes.General, nodes.Element):  # type: ignore[misc]
-    """Where the table goes, once all pages have been executed."""
+    """The place of the table, which is made when all pages have been executed."""
 
 
 class PageTimes(SphinxDirective):
-    """Leave a place for the table."""
+    """Reserve a place for the table."""
 
     def run(self) -> list[nodes.Node]:
         """Return the place; MyST-NB writes its page again when a page has been executed again."""
@@ -25,44 +23,27 @@ class PageTimes(SphinxDirective):
         return [PageTimesNode()]
 
 
-class PageTimesTable(SphinxPostTransform):
-    """Put the table in its place."""
-
-    # Before references are resolved, at 10.
-    default_priority = 8
-
-    def run(self, **settings: Any) -> None:
-        """Fill all places of a page."""
-        for place in list(self.document.findall(PageTimesNode)):
-            place.replace_self(self.table())
-
-    def table(self) -> nodes.table:
-        """Return the pages in the book's order, with the day and the seconds of their execution, and the sum."""
-        data = NbMetadataCollector.get_doc_data(self.env)
-        times = {page: known for page in self.env.collect_relations() if (known := data[page].get("exec_data"))}
-        rows: list[list[nodes.Node]] = []
-        for page, known in times.items():
-            day = datetime.datetime.fromtimestamp(known["mtime"], datetime.UTC).strftime("%Y-%m-%d")
-            rows.append([self.link(page), nodes.Text(day), nodes.Text(f"{known['runtime'] or 0:.1f}")])
-        total = sum(known["runtime"] or 0 for known in times.values())
-        rows.append([nodes.Text("All pages"), nodes.Text(""), nodes.Text(f"{total:.1f}")])
-        return table_of(["Page", "Executed (UTC)", "Seconds"], rows)
-
-    def link(self, page: str) -> nodes.Node:
-        """Return a link to a page, which its title will name."""
-        reference = {"refdomain": "std", "reftype": "doc", "refexplicit": False, "refwarn": True}
-        link = pending_xref("", refdoc=self.env.docname, reftarget=f"/{page}", **reference)
-        link += nodes.inline("", page)
-        return link
+def fill_times(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Fill the place with a row for each page, in the book's order, and the sum."""
+    data = NbMetadataCollector.get_doc_data(app.env)
+    times = {page: known for page in app.env.collect_relations() if (known := data[page].get("exec_data"))}
+    rows: list[list[nodes.Node]] = [[nodes.Text(name) for name in ("Page", "Executed (UTC)", "Seconds")]]
+    for page, known in times.items():
+        day = datetime.datetime.fromtimestamp(known["mtime"], datetime.UTC).strftime("%Y-%m-%d")
+        address = app.builder.get_relative_uri(docname, page)
+        link = nodes.reference("", app.env.titles[page].astext(), refuri=address, internal=True)
+        rows.append([link, nodes.Text(day), nodes.Text(f"{known['runtime'] or 0:.1f}")])
+    total = sum(known["runtime"] or 0 for known in times.values())
+    rows.append([nodes.Text("All pages"), nodes.Text(""), nodes.Text(f"{total:.1f}")])
+    for place in list(doctree.findall(PageTimesNode)):
+        place.replace_self(table(rows))
 
 
-def table_of(header: list[str], rows: list[list[nodes.Node]]) -> nodes.table:
-    """Return a table."""
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in header), cols=len(header))
-    for part, lines in ((nodes.thead(), [[nodes.Text(words) for words in header]]), (nodes.tbody(), rows)):
-        for line in lines:
-            part += nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in line))
-        group += part
+def table(rows: list[list[nodes.Node]]) -> nodes.table:
+    """Return a table whose first row is its header."""
+    lines = [nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in row)) for row in rows]
+    columns = [nodes.colspec(colwidth=1) for _ in rows[0]]
+    group = nodes.tgroup("", *columns, nodes.thead("", lines[0]), nodes.tbody("", *lines[1:]), cols=len(columns))
     return nodes.table("", group, classes=["colwidths-auto"])
 
 
@@ -70,5 +51,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
     app.add_node(PageTimesNode)
     app.add_directive("page-times", PageTimes)
-    app.add_post_transform(PageTimesTable)
+    app.connect("doctree-resolved", fill_times)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
