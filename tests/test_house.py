@@ -138,7 +138,7 @@ def imports_of(floor: str) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("floor", FLOORS)
 def test_imports_go_down_only(floor: str) -> None:
     found = list(imports_of(floor))
-    assert [(file, name) for file, name in found if (name.split(".") + [""])[1] not in {floor, *FLOORS[floor]}] == []
+    assert [(file, name) for file, name in found if f"{name}.".split(".")[1] not in {floor, *FLOORS[floor]}] == []
 
 
 def test_every_room_has_its_floor() -> None:

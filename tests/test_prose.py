@@ -15,13 +15,12 @@ HEAD_OR_CELL = re.compile(r"\A---\n.*?^---\n|^(`{3,})\{code-cell\}.*?^\1$", re.D
 DISPLAYED = re.compile(r"^\$\$\n(.*?)^\$\$", re.DOTALL | re.MULTILINE)
 
 # What a formula has besides its symbols: layout, relations and operators.
-LAYOUT = set(
-    """
+LAYOUT = """
     aligned approx bar begin big Big bigg Bigg cap cdot cos dot dots end exp det frac ge geq hat in infty int le left ll
     log mathbb mathbf mathcal mathit mathrm max mid min ne overline pm pmatrix prod qquad quad right sim sin sqrt sum
     text textstyle tfrac tilde times to top underbrace Vert widehat
-    """.split()
-)
+"""
+COMMANDS = set(LAYOUT.split())
 NO_SYMBOLS = {"e", "d", "Pr", "diag", "tr", "area", "Uniform"}
 
 
@@ -36,7 +35,7 @@ def symbols(file: str) -> set[str]:
     formula = re.sub(r"\\(?:begin|end)\{[^}]*\}|_?\\text\{[^}]*\}", " ", " ".join(formulas(file)))
     word = re.compile(r"\\(?:mathrm|mathit|mathcal|mathbb|mathbf)\{([^}]*)\}")
     words, formula = set(word.findall(formula)), word.sub(" ", formula)
-    commands = {f"\\{name}" for name in re.findall(r"\\([A-Za-z]+)", formula) if name not in LAYOUT}
+    commands = {f"\\{name}" for name in re.findall(r"\\([A-Za-z]+)", formula) if name not in COMMANDS}
     return words | commands | set(re.findall(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", " ", formula)))
 
 

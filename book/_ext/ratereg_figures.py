@@ -1,14 +1,15 @@
 """Figures of the site: their data to download, links to what made them, and a description of what is shown.
 
 An executed notebook keeps the table and a description of each figure among its outputs; `ratereg.plots.data` has the
-contract. Here the table becomes a CSV file of the site, the description completes the alternative text, the last line of
-the caption gets its links, and a figure that would be illegible on a phone scrolls in a box of its own.
+contract. Here the table becomes a CSV file of the site, the description completes the alternative text, the last line
+of the caption gets its links, and a figure that would be illegible on a phone scrolls in a box of its own.
 """
 
 import html
 import math
 import os
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def describe(image: nodes.image, bundle: dict[str, Any]) -> None:
     # A point is 4/3 pixels where the figure has its natural width, so the factors cancel out.
     least = math.ceil(LEGIBLE * float(width[1]) / about["letters"]) if width and about["letters"] else 0
     # By the second class the theme's script lets the keyboard reach the box where there is something to scroll.
-    label = html.escape(" ".join(["Figure:", *authored.split()[:12]]))
+    label = html.escape(textwrap.shorten(f"Figure: {authored}", 90, placeholder=" ..."))
     box = f'<div class="figure-box pst-scrollable-table-container" role="group" aria-label="{label}"'
     opening = nodes.raw("", f'{box} style="--least: {least}px">', format="html")
     image.parent.replace(image, [opening, image, nodes.raw("", "</div>", format="html")])
@@ -74,12 +75,13 @@ def describe(image: nodes.image, bundle: dict[str, Any]) -> None:
 def link_sources(app: Sphinx, paragraph: nodes.paragraph) -> None:
     """Link the notebooks and results that a caption names, where they exist."""
     root = Path(app.srcdir).resolve().parent
+    several = paragraph.astext().count("results/") > 1
     for text in list(paragraph.findall(nodes.Text)):
         parts: list[nodes.Node] = []
         end = 0
         for match in SOURCE.finditer(text):
             if links := links_to(app, root / match[0], match[0]):
-                parts += [nodes.Text(text[end : match.start()]), *links]
+                parts += [nodes.Text(text[end : match.start()]), *links[: 1 if several else None]]
                 end = match.end()
         if parts:
             text.parent["classes"] = []  # what is pasted in by MyST-NB is bold, a link is not
@@ -88,29 +90,27 @@ def link_sources(app: Sphinx, paragraph: nodes.paragraph) -> None:
 
 def links_to(app: Sphinx, path: Path, words: str) -> list[nodes.Node]:
     """Return links to a notebook, to a file of measurements, or to a result with its settings and provenance."""
-    if path.suffix == ".md":
+    if path.suffix == ".md" and path.is_file():
         page = words.removeprefix("book/").removesuffix(".md")
-        return [download(words, f"../_sources/{page}.ipynb")] if path.is_file() else []
+        return [download(words, f"../_sources/{page}.ipynb")]
     if path.is_file():
         return [download(words, site_file(app, path))]
     if not (path / "table.csv").is_file():
         return []
-    table, settings, provenance = (
-        download(name, site_file(app, path / file))
-        for name, file in ((words, "table.csv"), ("settings", "study.json"), ("provenance", "provenance.json"))
-    )
+    files = {words: "table.csv", "settings": "study.json", "provenance": "provenance.json"}
+    table, settings, provenance = (download(text, site_file(app, path / file)) for text, file in files.items())
     return [table, nodes.Text(" ("), settings, nodes.Text(", "), provenance, nodes.Text(")")]
-
-
-def download(words: str, file: str) -> download_reference:
-    """Return a link that downloads a file, given below the site's folder of downloads."""
-    return download_reference("", "", nodes.Text(words), reftarget=file, filename=file)
 
 
 def site_file(app: Sphinx, path: Path) -> str:
     """Let Sphinx copy a file into the site, and return its place below the folder of downloads."""
     place: str = app.env.dlfiles.add_file(app.env.docname, os.path.relpath(path, app.srcdir))
     return place
+
+
+def download(words: str, file: str) -> download_reference:
+    """Return a link that downloads a file, given below the site's folder of downloads."""
+    return download_reference("", "", nodes.Text(words), reftarget=file, filename=file)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The executed notebook of each page, to download and for Colab.
+"""The executed notebook of each page, to download and for Colab, and the times of execution.
 
-Both run wherever the package is installed, because the published results come with it. What only Jupyter Book understands
-becomes plain Markdown, and Colab's notebook begins with a cell that installs the package.
+The notebooks run wherever the package is installed, because the published results come with it. What only Jupyter Book
+understands becomes plain Markdown, and Colab's notebook begins with a cell that installs the package.
 """
 
 import posixpath
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from docutils import nodes
 from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -125,8 +126,22 @@ def write(notebook: Any, path: Path) -> None:
     nbformat.write(notebook, path)
 
 
+def complete_times(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Add titles and the sum to MyST-NB's table of execution times (the directive `nb-exec-table`)."""
+    for table in doctree.findall(nodes.table):
+        header, *rows = table.findall(nodes.row)
+        if header.astext().endswith("Run Time (s)\n\nStatus"):
+            for row in rows:
+                for name in row.children[0].findall(nodes.Text):
+                    name.parent.replace(name, nodes.Text(app.env.titles[str(name)].astext()))
+            total = sum(float(row.children[3].astext()) for row in rows)
+            last = ["All pages", "", "", f"{total:.1f}", ""]
+            rows[-1].parent += nodes.row("", *(nodes.entry("", nodes.paragraph("", text)) for text in last))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
     app.connect("html-page-context", offer_notebook, priority=450)  # the theme makes the download menu at 501
     app.connect("build-finished", write_notebooks)
+    app.connect("doctree-resolved", complete_times)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

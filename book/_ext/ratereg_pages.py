@@ -1,10 +1,12 @@
-"""Mends of each page's HTML for readers who cannot see, wait or use a mouse, where the theme leaves something undone.
+"""Mends of the pages: docstrings that Sphinx would misread, and HTML in which the theme leaves something undone.
 
-The tests run axe-core on every page. They fail when the theme's HTML has changed so that a mend below no longer fits.
+The HTML is mended for readers who cannot see, wait or use a mouse. The tests run axe-core on every page, and fail when
+the theme's HTML has changed so that a mend no longer fits.
 """
 
 import html
 import re
+import textwrap
 from typing import Any
 
 from docutils import nodes
@@ -34,6 +36,10 @@ MENDS = (
 )
 WIDGET_STATE = re.compile(r'\s*<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>', re.DOTALL)
 
+# Sphinx reads a field `:ivar low, high:` as a type `low,` and a name `high`, unless no space divides them.
+SHARED = re.compile(r"^:(ivar|param) (\w+(?:, \w+)+):")
+JOINT = "\u200b"
+
 
 def lines(definitions: str) -> str:
     """Return definitions without terms as lines of text."""
@@ -47,28 +53,19 @@ class PageTemplates(BuiltinTemplateLoader):
         """Return the page that a template makes of a context."""
         page = super().render(template, context)
         for pattern, replacement in MENDS:
-            page = re.sub(pattern, replacement, page)  # type: ignore[arg-type]
+            page = re.sub(pattern, replacement, page)
         # The widgets' frames come after the text, which does not need them.
-        states = "".join(WIDGET_STATE.findall(page))
         head, end, tail = WIDGET_STATE.sub("", page).rpartition("</body>")
-        return f"{head}{states}\n{end}{tail}"
-
-
-def description(doctree: nodes.document) -> str:
-    """Return a page's question, or else its first paragraph, shortened."""
-    paragraphs = [one for one in doctree.findall(nodes.paragraph) if isinstance(one.parent, nodes.section)]
-    texts = [" ".join(paragraph.astext().split()) for paragraph in paragraphs]
-    asked = [text.removeprefix("The question.").strip() for text in texts if text.startswith("The question.")]
-    text = next(iter([*asked, *texts]), "")
-    if len(text) <= DESCRIPTION_LENGTH:
-        return text
-    return text[:DESCRIPTION_LENGTH].rsplit(" ", 1)[0].rstrip(",;:") + " ..."
+        return "".join([head, *WIDGET_STATE.findall(page), end, tail])
 
 
 def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """State in a page's head what the page is about, for search engines and for previews of links."""
-    book = app.config.html_title
-    text = doctree and (description(doctree) or f"{app.env.titles[page].astext()} of the book “{book}”.")
+    book, text = app.config.html_title, ""
+    if doctree:
+        paragraphs = (one.astext() for one in doctree.findall(nodes.paragraph) if isinstance(one.parent, nodes.section))
+        first = next(paragraphs, f"{app.env.titles[page].astext()} of the book “{book}”.")
+        text = textwrap.shorten(first.removeprefix("The question."), DESCRIPTION_LENGTH, placeholder=" ...")
     facts = {
         'name="description"': text,
         'property="og:title"': html.unescape(re.sub(r"<[^>]*>", "", context.get("title", ""))),
@@ -80,7 +77,29 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     context["metatags"] = "\n    ".join([context.get("metatags", ""), *metas])
 
 
+def replace_default_factories(*arguments: Any) -> tuple[str | None, str | None] | None:
+    """Write a dataclass's default factory as an ellipsis: Sphinx cannot read a signature with a `<factory>` in it."""
+    signature, result = arguments[-2:]
+    return (signature.replace("<factory>", "..."), result) if signature else None
+
+
+def join_names(app: Sphinx, what: str, name: str, obj: Any, options: Any, docstring: list[str]) -> None:
+    """Join the names that share a line of a docstring."""
+    docstring[:] = [
+        SHARED.sub(lambda match: f":{match[1]} {match[2].replace(' ', JOINT)}:", line) for line in docstring
+    ]
+
+
+def separate_names(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the spaces back between names that were joined."""
+    for text in [text for text in doctree.findall(nodes.Text) if JOINT in text]:
+        text.parent.replace(text, nodes.Text(text.replace(JOINT, " ")))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
     app.connect("html-page-context", describe)
+    app.connect("autodoc-process-signature", replace_default_factories)
+    app.connect("autodoc-process-docstring", join_names, priority=600)  # Napoleon makes the fields at 500
+    app.connect("doctree-read", separate_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

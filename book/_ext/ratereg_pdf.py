@@ -4,9 +4,7 @@ Sphinx's builder singlehtml puts all pages into one. Here it gets a cover and th
 equations, pictures and widgets are drawn; a widget shows the frame that it begins with.
 """
 
-import argparse
 import importlib.metadata
-import re
 import shutil
 from pathlib import Path
 
@@ -15,35 +13,28 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-STYLE = """
-html, body { background: white; font-size: 10pt; }
-span[id^="document-"] + section, .contents { break-before: page; }
-h1, h2, h3, h4, h5 { break-after: avoid; }
-figure, mjx-container, tr, .sig { break-inside: avoid; }
-img, svg { max-width: 100%; height: auto; }
-pre, pre * { white-space: pre-wrap; overflow-wrap: anywhere; }
-table.dataframe { font-size: 8pt; }
-/* What cannot be unfolded on paper: cells whose code is hidden, and links to places next to a heading. */
-.tag_hide-input details, .headerlink, .viewcode-link { display: none; }
-.cover { padding-top: 30vh; text-align: center; }
-.contents li { list-style: none; margin: 0.2rem 0; }
-"""
 DRAWN = """() => [...document.querySelectorAll("script[type$='widget-view+json']")]
     .every(script => script.parentElement.querySelector('.jupyter-widgets'))"""
 PAGE_NUMBER = '<div style="font-size: 8pt; width: 100%; text-align: center"><span class="pageNumber"></span></div>'
 
 
 def bind(page: str) -> str:
-    """Return the site's single page as it is printed: a cover, the contents, all pages, and nothing to navigate with."""
+    """Return the site's single page as it is printed: a cover, the contents, all pages, and no navigation."""
     soup = BeautifulSoup(page, "html.parser")
-    book = yaml.safe_load((ROOT / "_config.yml").read_text())
-    cover = f"""<div class="cover"><p style="font-size: 28pt">{book["title"]}</p>
-        <p>{book["author"]}, {book["copyright"]}</p><p>Version {importlib.metadata.version("ratereg")}</p></div>"""
-    contents, article, *states = soup.select(".bd-docs-nav, article, script[type$='widget-state+json']")
-    contents["class"] = "contents"
-    head = re.sub("</head>$", f"<style>{STYLE}</style></head>", str(soup.head))
-    body = "".join(map(str, [cover, contents, article, *states]))
-    return f'<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light">{head}<body>{body}</body></html>'
+    book, toc = (yaml.safe_load((ROOT / name).read_text()) for name in ("_config.yml", "_toc.yml"))
+    captions = {part["chapters"][0]["file"]: f"<li><strong>{part['caption']}</strong></li>" for part in toc["parts"]}
+    contents = []
+    for place in soup.select("[id^=document-]"):
+        heading = place.find_next(["h1", "h2"])
+        title = heading.get_text().rstrip("#").strip() if heading else ""
+        contents.append(captions.get(str(place["id"]).removeprefix("document-"), ""))
+        contents.append(f'<li><a href="#{place["id"]}">{title}</a></li>')
+    text = "".join(map(str, soup.select("article, script[type$='widget-state+json']")))
+    return f"""<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light">{soup.head}<body class="bound">
+<div class="cover"><p style="font-size: 28pt">{book["title"]}</p><p>{book["author"]}, {book["copyright"]}</p>
+<p>Version {importlib.metadata.version("ratereg")}</p></div>
+<nav class="contents"><p style="font-size: 18pt">Contents</p><ul>{"".join(contents)}</ul></nav>
+{text}</body></html>"""
 
 
 def print_page(source: Path, pdf: Path) -> None:
@@ -72,16 +63,13 @@ def print_page(source: Path, pdf: Path) -> None:
 
 
 def main() -> None:
-    """Print the single page that was built."""
-    parser = argparse.ArgumentParser(description="Print the site's single page as a PDF.")
-    parser.add_argument("--build", type=Path, default=ROOT / "book" / "_build", help="the folder that singlehtml is in")
-    folder = parser.parse_args().build.resolve() / "singlehtml"
-    printed = folder / "ratereg.html"
-    printed.write_text(bind((folder / "index.html").read_text()))
-    target = folder.parent / "pdf" / "ratereg.pdf"
-    target.parent.mkdir(exist_ok=True)
-    print_page(printed, target)
-    print(f"The book is printed: {target}")
+    """Print the single page that Sphinx has built."""
+    folder = ROOT / "book" / "_build" / "singlehtml"
+    page, pdf = folder / "ratereg.html", folder.with_name("pdf") / "ratereg.pdf"
+    page.write_text(bind((folder / "index.html").read_text()))
+    pdf.parent.mkdir(exist_ok=True)
+    print_page(page, pdf)
+    print(f"The book is printed: {pdf}")
 
 
 if __name__ == "__main__":

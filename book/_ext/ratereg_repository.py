@@ -1,7 +1,7 @@
 """Links to the repository, and buttons that open a page elsewhere, where the repository's address is known.
 
-The address is in the environment only: RATEREG_REPOSITORY_URL, which the Pages workflow sets. Without it no such link is
-shown. RATEREG_JUPYTERHUB_URL adds a JupyterHub of the readers' own.
+The address is in the environment only: RATEREG_REPOSITORY_URL, which the Pages workflow sets. Without it no such link
+is shown. RATEREG_JUPYTERHUB_URL adds a JupyterHub of the readers' own.
 """
 
 import os
@@ -38,17 +38,19 @@ def requirement() -> str:
 def use_repository(app: Sphinx, config: Config) -> None:
     """Let the theme link to the repository and offer to open pages elsewhere."""
     if url := repository_url():
-        buttons = dict.fromkeys((f"use_{kind}_button" for kind in ("repository", "issues", "source", "edit_page")), True)
         launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
         launch["jupyterhub_url"] = os.environ.get("RATEREG_JUPYTERHUB_URL", "").strip()
         launch["colab_url"] = "https://colab.research.google.com" if "//github.com/" in url else ""
-        config.html_theme_options |= {"repository_url": url, "repository_branch": BRANCH, "launch_buttons": launch}
-        config.html_theme_options |= buttons
+        config.html_theme_options.update(repository_url=url, repository_branch=BRANCH, launch_buttons=launch)
+        for button in ("repository", "issues", "source", "edit_page"):
+            config.html_theme_options[f"use_{button}_button"] = True
 
 
 def locate_source(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Tell the theme where a page's source is: web addresses do not follow the link book/notebooks."""
-    app.config.html_theme_options["path_to_docs"] = context["doc_path"] = "" if page.startswith("notebooks/") else "book"
+    app.config.html_theme_options["path_to_docs"] = context["doc_path"] = (
+        "" if page.startswith("notebooks/") else "book"
+    )
 
 
 def send_colab_to_notebook(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:

@@ -11,7 +11,7 @@ from sphinx.config import Config
 
 from ratereg.rerun.text_notebooks import read_notebook
 
-PARTS = ("scripts", "pages", "repository", "notebooks", "figures", "reference", "times")
+PARTS = ("repository", "notebooks", "figures", "widgets", "pages")
 
 SOURCES = ("src/ratereg/**/*", "results/**/*", "requirements.txt")
 """Files that pages depend on. The execution cache of MyST-NB knows the cells only."""
@@ -24,7 +24,9 @@ def digest(root: Path, patterns: tuple[str, ...]) -> str:
     """Return a digest of the names and contents of the files below `root` that match one of the patterns."""
     files = sorted(path for pattern in patterns for path in root.glob(pattern) if path.suffix != ".pyc")
     contents = [(path.relative_to(root), path.read_bytes()) for path in files if path.is_file()]
-    return hashlib.sha256(b"".join(f"{name}\0{len(text)}\0".encode() + text for name, text in contents)).hexdigest()[:16]
+    return hashlib.sha256(b"".join(f"{name}\0{len(text)}\0".encode() + text for name, text in contents)).hexdigest()[
+        :16
+    ]
 
 
 def key_pages_by_sources(app: Sphinx, config: Config) -> None:
@@ -46,15 +48,10 @@ def minutes(page: Path) -> int:
 
 
 def offer_reading_times(app: Sphinx, config: Config) -> None:
-    """Define `{{ minutes.capacity }}` and the like, the reading time of each chapter."""
-    chapters = sorted((Path(app.srcdir) / "notebooks").glob("*.md"))
-    times = {chapter.stem: minutes(chapter) for chapter in chapters}
+    """Define `{{ minutes.capacity }}` and the like, the reading time of each page."""
+    pages = sorted(path for pattern in ("*.md", "notebooks/*.md") for path in Path(app.srcdir).glob(pattern))
+    times = {page.stem: minutes(page) for page in pages}
     config.myst_substitutions |= {"words_a_minute": WORDS_PER_MINUTE, "minutes": times}
-
-
-def use_one_search_field(app: Sphinx, config: Config) -> None:
-    """Keep the search field of the sidebar only: the theme adds another one at the top of every page."""
-    config.html_theme_options["navbar_persistent"] = []
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -64,6 +61,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for part in PARTS:
         app.setup_extension(f"ratereg_{part}")
     app.add_config_value("ratereg_site_digest", "", "env")
-    for handler in (key_pages_by_sources, offer_reading_times, use_one_search_field):
-        app.connect("config-inited", handler)
+    app.connect("config-inited", key_pages_by_sources)
+    app.connect("config-inited", offer_reading_times)
     return {"parallel_read_safe": True, "parallel_write_safe": False}

@@ -41,7 +41,7 @@ mystnb:
     caption: |
       Points on a line.
 
-      Made by `{source}`, from `{result}` and results/gone/000000000000, drawn here.
+      Made by `{source}`, from `{result}` and notebooks/gone.md, drawn here.
   image:
     alt: A falling line.
 ---
