@@ -16,8 +16,7 @@ from ratereg.rerun.outcomes import Outcome, digest_of, package_digest, read_outc
 from ratereg.rerun.page import Column, write_page
 from ratereg.rerun.parameters import checked, describe_parameters, parameters_of
 from ratereg.rerun.run import execute
-from ratereg.storage.atomic import check_writable, writing
-from ratereg.storage import locked
+from ratereg.storage import check_writable, locked, writing
 from ratereg.studies.outlook import spoken
 
 __all__ = ["Grid", "grid"]
