@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,14 +12,14 @@ from torch import Tensor
 
 __all__ = ["Draw", "ImageSet", "Images"]
 
-Draw = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
+Draw: TypeAlias = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
 """From a number of images and a seed to fresh images, flattened, and their factors in the unit cube.
 
 The first images are the same for every number.
 """
 
 
-Draw = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
+Draw: TypeAlias = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
 
 
 @dataclass(frozen=True, eq=False)
