@@ -101,8 +101,12 @@ def groups(table: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
 
 def described(rows: pd.DataFrame) -> dict[str, object]:
     """Return what the rows' settings have in common, by column; NaN where they differ."""
-    known = [name for name in COLUMNS if name in rows]
-    return {name: rows[name].iloc[0] if rows[name].nunique(dropna=False) == 1 else math.nan for name in known}
+    settings = rows.drop_duplicates(list(SETTING))[[name for name in COLUMNS if name in rows]]
+    if len(settings) == 1:
+        return settings.iloc[0].to_dict()
+    return {
+        name: values.iloc[0] if values.nunique(dropna=False) == 1 else math.nan for name, values in settings.items()
+    }
 
 
 def labels(rows: pd.DataFrame, *, short: bool = False) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Convolutions of an ensemble are those of its members, and train as an ensemble does."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,14 @@ LAYERS = pytest.mark.parametrize(
     [(EnsembleConv2d, nn.Conv2d), (EnsembleConvTranspose2d, nn.ConvTranspose2d)],
     ids=["convolution", "transposed"],
 )
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def generators(*seeds: int) -> list[torch.Generator]:
@@ -97,6 +106,7 @@ def test_images_that_cannot_be_halved_twice_are_refused_by_shape(shape: tuple[in
         VAE(Convolutional(4, 3), shape, [0])
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_member_trains_as_alone_and_its_loss_falls(shape: tuple[int, int, int], precision: Precision) -> None:

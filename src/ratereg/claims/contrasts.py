@@ -101,9 +101,11 @@ def paired(rows: pd.DataFrame, along: str, same: Sequence[str], ends: tuple[Any,
         start, end = ends or (here[along].min(), here[along].max())
         if start == end:
             continue
-        # One setting on either side if they differ in beta, and else as many as have that size.
-        sides = [groups(here[here[along] == place], SETTING) or [here.iloc[:0]] for place in (start, end)]
-        for before, after in itertools.product(*sides):
+        sides = [here[here[along] == place] for place in (start, end)]
+        # One setting has both sides; networks or data sets of one size may be several settings.
+        alone = set(SETTING) <= set(same)
+        pairs = [sides] if alone else itertools.product(*(groups(side, SETTING) for side in sides))
+        for before, after in pairs:
             values = [side.set_index("pair")["value"] for side in (before, after)]
             row = described(here) | here.iloc[0][[*same, "measure"]].to_dict()
             row |= {"along": along, "from": start, "to": end}

@@ -8,7 +8,6 @@ import pandas as pd
 from ratereg.measurements import Annealed, ImportanceWeighted
 from ratereg.studies import CATALOG, Results, published
 from ratereg.studies.results import find_published
-from ratereg.summary import groups
 
 __all__ = ["gather", "longest", "published_results"]
 
@@ -55,8 +54,6 @@ def _final(results: Results) -> pd.DataFrame:
 
 def longest(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each problem's longest training, and of that with the most test images."""
-    kept = []
-    for problem in groups(table, ["problem"]):
-        rows = problem[problem["steps"] == problem["steps"].max()]
-        kept.append(rows[rows["n_test"] == rows["n_test"].max()])
-    return pd.concat(kept, ignore_index=True) if kept else table
+    for column in ("steps", "n_test"):
+        table = table[table[column] == table.groupby("problem")[column].transform("max")]
+    return table

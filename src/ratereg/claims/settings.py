@@ -74,8 +74,9 @@ def growing(table: pd.DataFrame, measure: str, beta: float) -> pd.DataFrame:
     rows = _measured(table[(table["network"] == "mlp") & (table["beta"] == beta)], measure)
     found = []
     for alike in groups(rows, [name for name in within("layers") if name not in ("width", "steps", "n_test")]):
-        by_depth = paired(alike[alike["layers"].isin((1, 3))].sort_values("width"), "layers", within("layers"), (1, 3))
-        by_width = paired(alike[alike["layers"] > 0].sort_values("layers"), "width", within("width"))
+        deep, wide = alike[alike["layers"].isin((1, 3))].sort_values("width"), alike[alike["layers"] > 0]
+        by_depth = paired(deep, "layers", ["width", "steps", "n_test"], (1, 3))
+        by_width = paired(wide.sort_values("layers"), "width", ["layers", "steps", "n_test"])
         both = _told(by_depth, by_width).sort_values(["steps", "n_test"], kind="stable")
         pair = ["along", "layers", "width", "from", "to", "from_name", "to_name"]
         found.append(both.drop_duplicates([name for name in both if name in pair], keep="last").sort_index())

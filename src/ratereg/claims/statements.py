@@ -65,19 +65,16 @@ class Claim:
         """
         if not low < high:
             raise ValueError(f"Claim: low is {low} and high {high}; give a low that is below high.")
-        about = [table.iloc[:0]]
-        about += [
-            rows
-            for rows in groups(table, ["problem"])
-            if difficulty_of(rows) in self.difficulty and capacity_of(rows) in self.capacity
-        ]
+        parts = groups(table, ["problem"])
+        about = [one for one in parts if difficulty_of(one) in self.difficulty and capacity_of(one) in self.capacity]
+        asked = pd.concat([table.iloc[:0], *about])
         opposes = "worsens" if self.supports == "improves" else "improves"
         counts = _COUNTS | {self.supports: "for", opposes: "against"}
-        rows = {name: self.rows(pd.concat(about), name, low, high) for name in self.measures}
-        return {
-            name: tally(one.assign(counts=one["verdict"].map(counts)), negative=self.negative)
-            for name, one in rows.items()
-        }
+        verdicts = {}
+        for name in self.measures:
+            rows = self.rows(asked, name, low, high)
+            verdicts[name] = tally(rows.assign(counts=rows["verdict"].map(counts)), negative=self.negative)
+        return verdicts
 
 
 _underfitting = partial(

@@ -25,7 +25,7 @@ class Facts(NamedTuple):
 
     name: str
     shape: tuple[int, int, int]
-    count: int
+    images: int
     n_train: int
     n_test: int
 
@@ -69,9 +69,9 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
         stacked["test_originals"] = _concatenate([originals[one] for one in study.axis_data])
     stacked["member_dataset"] = np.array([study.axis_data.index(training.data) for training in trainings])
     provenance = joined(environments) | {"seconds": round(seconds), "steps": study.steps, "members": len(study)}
-    name = identify(study)
-    if name is not None:
-        provenance |= {"study": name[0], "scale": name[1]}
+    published = identify(study)
+    if published is not None:
+        provenance |= {"study": published[0], "scale": published[1]}
     return Results(study, _table(rows), stacked, provenance)
 
 
@@ -80,7 +80,7 @@ def identity_of(training: Training, member: int, facts: Facts) -> dict[str, Any]
     data, network = training.data, training.network
     likelihood = type(training.likelihood).__name__.lower()
     if isinstance(training.likelihood, Gaussian):
-        likelihood = f"{likelihood} {training.likelihood.scale:g}"
+        likelihood += f" {training.likelihood.scale:g}"
     return {
         "training": training.digest,
         "setting": training.setting,

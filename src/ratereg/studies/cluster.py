@@ -56,7 +56,7 @@ def work_on_cluster(
         futures = client.map(_work, shards, measurements=tuple(measurements), how=how, here=_versions(), pure=False)
         by_key = dict(zip([future.key for future in futures], shards, strict=True))
         try:
-            finished = as_completed(futures)
+            finished: Any = as_completed(futures)
             while not finished.is_empty():
                 try:
                     future = finished.next(timeout=0.5)

@@ -46,7 +46,7 @@ def _chosen(results: Results, selection: dict[str, Any]) -> list[Training]:
             kept &= [_plain(getattr(one, name)) == _plain(wanted) for one in trainings]
         elif name in rows:
             several = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
-            kept &= [any(_equal(value, one) for one in several) for value in rows[name].loc[range(len(trainings))]]
+            kept &= [any(_equal(value, one) for one in several) for value in rows[name].sort_index()]
         else:
             raise ValueError(f"models: there is no column {name!r}; give some of {', '.join(rows.columns)}.")
     if not kept.any():

@@ -92,9 +92,10 @@ class Results:
         Raises:
             ResultsError: the study's own data have changed since.
         """
-        digests = self.table.groupby("member")["training"].first()
-        precisions = self.table.groupby("member")["precision"].first()
-        found = [self.study.trainings(precision)[member] for member, precision in precisions.items()]
+        first = self.table.drop_duplicates("member").sort_values("member")
+        digests, precisions = list(first["training"]), list(first["precision"])
+        of_precision = {precision: self.study.trainings(precision) for precision in set(precisions)}
+        found = [of_precision[precision][member] for member, precision in enumerate(precisions)]
         other = [digest for digest, one in zip(digests, found, strict=True) if digest != one.digest]
         if other:
             raise ResultsError(

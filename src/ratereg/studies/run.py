@@ -228,7 +228,7 @@ def _limit(
 
     def limit(one: Training) -> int:
         of_the_setting = sum(other.setting == one.setting for other in trainings)
-        fit = min(members_that_fit(one, facts[one.data].shape, facts[one.data].count, device) for device in devices)
+        fit = min(members_that_fit(one, facts[one.data].shape, facts[one.data].images, device) for device in devices)
         return min(fit, -(-of_the_setting // len(devices)))
 
     return limit

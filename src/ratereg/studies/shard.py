@@ -171,7 +171,7 @@ class _Run:
             schedule=first.schedule,
             steps=first.steps,
             warm_up=first.warm_up,
-            precision=first.precision,
+            precision=first.precision,  # type: ignore[arg-type]
             binarize=images.binarize == "dynamic",
         )
         self.rows: list[dict[str, Any]] = []

@@ -199,6 +199,14 @@ class Study:
         """Return the study without the measurements of some kinds."""
         return self.replace(measurements=tuple(one for one in self.measurements if not isinstance(one, kinds)))
 
+    def with_images(self, kind: type[Measurement], images: int | None) -> Self:
+        """Return the study with another number of images in a measurement: 0 leaves it out, None changes nothing."""
+        if images is None:
+            return self
+        if images == 0:
+            return self.without(kind)
+        return self.measuring(dataclass_replace(self.measurement(kind) or kind(), images=images))  # type: ignore[call-arg]
+
     def measurement(self, kind: type[_Kind]) -> _Kind | None:
         """Return the study's measurement of a kind, or None."""
         return next((one for one in self.measurements if isinstance(one, kind)), None)
