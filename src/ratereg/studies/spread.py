@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from ratereg.evaluation.aggregate import check_left_out, check_mixture
-from ratereg.evaluation.merging import block_log_prob, merge_aggregate_log_probs
+from ratereg.evaluation import block_log_prob, merge_aggregate_log_probs
+from ratereg.evaluation.posteriors import check_left_out, check_mixture
 
 if TYPE_CHECKING:
     from distributed import Client, Future
