@@ -17,6 +17,7 @@ import distributed
 import pandas as pd
 import pytest
 import torch
+from ratereg.studies.worker import PREFIX, run_on_worker, versions
 
 from ratereg.evaluation.aggregate import aggregate_log_prob
 from ratereg.evaluation.information import decompose_rate
@@ -24,7 +25,6 @@ from ratereg.studies import MLP, Data, Results, Study, cluster
 from ratereg.studies.cluster import connected, on_cluster
 from ratereg.studies.shard import Shard, run_shard
 from ratereg.studies.spread import aggregate_log_prob_on
-from ratereg.studies.worker import PREFIX, run_on_worker, versions
 from ratereg.training.interruption import Stopped
 
 STUDY = Study(
