@@ -13,7 +13,7 @@ from ratereg.data import ImageSet
 from ratereg.evaluation import active_units
 from ratereg.plots.data import in_words
 from ratereg.plots.grid import grid
-from ratereg.plots.labels import labelled, model_colors, seed_means
+from ratereg.plots.labels import labeled, model_colors, seed_means
 from ratereg.plots.style import draw_means, finished, key, log_axis
 from ratereg.studies import Results
 from ratereg.summary import SETTING, groups, labels, mean_interval
@@ -156,7 +156,7 @@ def gap_along_beta(results: Results) -> Figure:
 
     Means over seeds with 95% t intervals, in nats, one color per model.
     """
-    rows = labelled(measured(results.final, "distortion", "gap"))
+    rows = labeled(measured(results.final, "distortion", "gap"))
     table, colors = seed_means(rows, ["value"]), model_colors(rows)
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
