@@ -1,13 +1,10 @@
-"""The density of the aggregate posterior against brute force in float64, by both programs that sum it."""
+"""The density of the aggregate posterior against brute force in float64: by both programs, and in blocks."""
 
 import inspect
 import math
-import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -16,8 +13,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ratereg import native
-from ratereg.evaluation import kernel
-from ratereg.evaluation.aggregate import aggregate_log_prob, component_log_prob
+from ratereg.evaluation import (
+    aggregate_log_prob,
+    block_log_prob,
+    component_log_prob,
+    decompose_rate,
+    decompose_rate_under,
+    kernel,
+    merge_aggregate_log_probs,
+)
 
 
 def brute_table(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
@@ -43,9 +47,12 @@ def drawn(mean: Tensor, log_var: Tensor, generator: torch.Generator) -> Tensor:
     return mean.double() + (log_var.double() / 2).exp() * noise
 
 
-def assert_accurate(z: Tensor, mean: Tensor, log_var: Tensor) -> None:
-    value, truth = aggregate_log_prob(z, mean, log_var), brute_force(z, mean, log_var)
+def assert_close(value: Tensor, truth: Tensor) -> None:
     assert ((value - truth).abs() <= torch.where(truth.abs() > 1000, 1e-6 * truth.abs(), 1e-4)).all()
+
+
+def assert_accurate(z: Tensor, mean: Tensor, log_var: Tensor) -> None:
+    assert_close(aggregate_log_prob(z, mean, log_var), brute_force(z, mean, log_var))
 
 
 def use(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +148,7 @@ def test_a_component_left_out_is_not_in_the_mixture(sigma: float) -> None:
     table = brute_table(z, mean, log_var)
     table[torch.arange(150), rows] = -math.inf
     truth = table.logsumexp(1) - math.log(2999)
-    value = aggregate_log_prob(z, mean, log_var, left_out=rows)
-    assert ((value - truth).abs() <= torch.where(truth.abs() > 1000, 1e-6 * truth.abs(), 1e-4)).all()
+    assert_close(aggregate_log_prob(z, mean, log_var, left_out=rows), truth)
 
 
 @pytest.mark.usefixtures("program")
@@ -226,59 +232,43 @@ def test_the_number_of_threads_changes_nothing() -> None:
         torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("RATEREG_KERNEL", raising=False)
+def test_where_nothing_compiles_torch_sums_and_that_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv("RATEREG_KERNEL", "1")
     native._loaded.cache_clear()
-    yield tmp_path / "cache"
-    native._loaded.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match=r"mixture\.c was not compiled.*Install gcc or clang.*no-such-compiler"):
+            assert not kernel.available()
+        mean, log_var, generator = posteriors(1, 50, 3, 0.1)
+        assert_accurate(drawn(mean, log_var, generator), mean, log_var)
+        assert kernel.program("cpu") == kernel.program("cuda") == "torch"
+        with pytest.raises(RuntimeError, match="not compiled here"):
+            kernel.log_sum_of_densities(mean, mean, log_var)
+    finally:
+        native._loaded.cache_clear()
 
 
-def compiler(path: Path, script: str) -> str:
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return str(path)
-
-
-@pytest.mark.parametrize("script", ["exit 1", "echo 1.0; case $1 in --version) exit 0;; *) exit 1;; esac", "missing"])
-def test_where_nothing_compiles_torch_sums(
-    script: str, empty_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("CC", "no-such-compiler" if script == "missing" else compiler(tmp_path / "cc", script))
-    assert not kernel.available()
-    mean, log_var, generator = posteriors(1, 50, 3, 0.1)
-    assert_accurate(drawn(mean, log_var, generator), mean, log_var)
-    assert capfd.readouterr() == ("", "")
-    with pytest.raises(RuntimeError, match="could not be compiled"):
-        kernel.log_sum_of_densities(mean, mean, log_var)
-
-
-def test_where_the_cache_cannot_be_written_torch_sums(empty_cache: Path) -> None:
-    empty_cache.write_text("a file where a directory should be")
-    assert not kernel.available()
-    mean, log_var, generator = posteriors(1, 50, 3, 0.1)
-    assert_accurate(drawn(mean, log_var, generator), mean, log_var)
-
-
-def test_the_kernel_is_compiled_once_and_in_silence(empty_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("z", lambda z: z.to("meta")),
+        ("z", lambda z: z[:, :2]),
+        ("mean", lambda mean: mean[:4].to("meta")),
+        ("log_var", lambda log_var: log_var[:4]),
+        ("log_var", lambda log_var: log_var.to("meta")),
+        ("left_out", lambda rows: rows.int()),
+        ("left_out", lambda rows: rows.to("meta")),
+        ("left_out", lambda rows: rows[:4]),
+        ("left_out", lambda rows: rows.double()),
+    ],
+)
+def test_no_tensor_that_is_not_what_the_kernel_reads_reaches_it(name: str, change: Callable[[Tensor], Tensor]) -> None:
     if not kernel.available():
         pytest.skip("there is no C compiler here")
-    (library,) = (empty_cache / "kernels").iterdir()
-    first = library.stat().st_mtime_ns
-    native._loaded.cache_clear()
-    assert kernel.available()
-    assert [path.stat().st_mtime_ns for path in (empty_cache / "kernels").iterdir()] == [first]
-    assert capfd.readouterr() == ("", "")
-
-
-def test_several_may_compile_at_the_same_time(empty_cache: Path) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        libraries = list(pool.map(lambda _: native._loaded.__wrapped__(kernel._SOURCE, kernel._declare), range(3)))
-    if not any(libraries):
-        pytest.skip("there is no C compiler here")
-    assert all(libraries)
-    assert len(list((empty_cache / "kernels").iterdir())) == 1
+    given = {"z": torch.zeros(5, 3), "mean": torch.zeros(6, 3), "log_var": torch.zeros(6, 3)}
+    given["left_out"] = torch.zeros(5, dtype=torch.int64)
+    with pytest.raises((ValueError, RuntimeError)):
+        inspect.unwrap(kernel.log_sum_of_densities)(**given | {name: change(given[name])})
 
 
 # The peak of this process alone: what getrusage tells begins with the parent's.
@@ -307,34 +297,129 @@ def test_memory_does_not_grow_with_the_table() -> None:
     assert second < 100_000
 
 
+# Blocks of components
+
+
+def mixture(seed: int, components: int, queries: int = 40, latent: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(2, components, latent, generator=generator)
+    log_var = torch.randn(2, components, latent, generator=generator) - 2
+    return torch.randn(2, queries, latent, generator=generator), mean, log_var
+
+
+@given(seed=st.integers(0, 10**6), sizes=st.lists(st.integers(1, 50), min_size=1, max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_merged_blocks_are_the_whole_to_the_rounding_of_float64(seed: int, sizes: list[int]) -> None:
+    z, mean, log_var = mixture(seed, sum(sizes))
+    by_component = torch.stack([brute_table(*member) for member in zip(z, mean, log_var, strict=True)])
+    blocks = torch.stack([part.logsumexp(-1) - math.log(part.shape[-1]) for part in by_component.split(sizes, -1)])
+    whole = by_component.logsumexp(-1) - math.log(sum(sizes))
+    torch.testing.assert_close(merge_aggregate_log_probs(blocks, sizes), whole, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("program", ["1", "0"])
+@pytest.mark.parametrize("sizes", [[700], [1, 699], [350, 350], [699, 1], [100] * 7])
+@pytest.mark.parametrize("leave", [False, True])
+def test_merged_blocks_are_the_single_process_result(
+    program: str, sizes: list[int], leave: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATEREG_KERNEL", program)
+    z, mean, log_var = mixture(3, 700)
+    left_out = torch.randint(700, (40,), generator=torch.Generator().manual_seed(4))
+    left_out[:2] = torch.tensor([0, 699])
+    values, counts, first = [], [], 0
+    for part_mean, part_log_var in zip(mean.split(sizes, 1), log_var.split(sizes, 1), strict=True):
+        value, count = block_log_prob(z, part_mean, part_log_var, left_out=left_out - first if leave else None)
+        values.append(value)
+        counts.append(count)
+        first += part_mean.shape[1]
+    merged = merge_aggregate_log_probs(torch.stack(values), torch.stack(counts))
+    whole = aggregate_log_prob(z, mean, log_var, left_out=left_out if leave else None)
+    torch.testing.assert_close(merged, whole, rtol=0, atol=5e-6)
+    if len(sizes) == 1:
+        torch.testing.assert_close(merged, whole, rtol=1e-12, atol=1e-12)
+
+
+def test_a_block_whose_only_component_is_left_out_adds_nothing() -> None:
+    z, mean, log_var = mixture(5, 1)
+    value, counts = block_log_prob(z, mean, log_var, left_out=torch.arange(40) - 20)
+    assert torch.equal(counts == 0, torch.arange(40) == 20)
+    assert torch.equal(value == -math.inf, (counts == 0).expand(2, 40))
+    other = torch.randn(2, 40, dtype=torch.float64)
+    merged = merge_aggregate_log_probs(torch.stack([value, other]), torch.stack([counts, torch.full((40,), 9)]))
+    torch.testing.assert_close(merged[:, 20], other[:, 20])
+
+
+def test_an_information_estimate_may_take_its_densities_from_blocks() -> None:
+    _, mean, log_var = mixture(7, 300)
+
+    def by_blocks(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+        blocks = [block_log_prob(z, *part) for part in zip(mean.split(90, 1), log_var.split(90, 1), strict=True)]
+        return merge_aggregate_log_probs(*map(torch.stack, zip(*blocks, strict=True)))
+
+    def noise() -> torch.Generator:
+        return torch.Generator().manual_seed(8)
+
+    for name, function, sets in (
+        ("marginal_kl", decompose_rate, (mean, log_var)),
+        ("aggregate_divergence", decompose_rate_under, (mean[:, :100], log_var[:, :100], mean, log_var)),
+    ):
+        whole = getattr(function(*sets, noise()), name)
+        torch.testing.assert_close(
+            getattr(function(*sets, noise(), aggregate=by_blocks), name), whole, rtol=0, atol=5e-6
+        )
+        # The densities are those that are given: another one shifts the estimate.
+        shifted = getattr(function(*sets, noise(), aggregate=lambda *given: 2 * by_blocks(*given)), name)
+        assert ((shifted - whole).abs() > 0.01).all()
+
+
+# What is refused
+
+
 @pytest.mark.parametrize(
-    ("z", "mean", "log_var", "message"),
+    ("change", "message"),
     [
-        (torch.zeros(3, 2), torch.zeros(4, 3), torch.zeros(4, 3), "does not fit"),
-        (torch.zeros(3, 2), torch.zeros(4, 2), torch.zeros(5, 2), "shapes"),
-        (torch.zeros(3, 2), torch.zeros(0, 2), torch.zeros(0, 2), "at least one"),
-        (torch.full((3, 2), math.nan), torch.zeros(4, 2), torch.zeros(4, 2), "NaN"),
-        (torch.zeros(3, 2), torch.zeros(4, 2), torch.full((4, 2), -math.inf), "zero variance"),
-        (torch.zeros(3, 2), torch.zeros(4, 2), torch.full((4, 2), -800.0), "log_var is -800"),
+        ({"z": torch.zeros(3, 3)}, "does not fit"),
+        ({"z": torch.zeros(3, 2, dtype=torch.int64)}, r"z is torch\.int64"),
+        ({"z": torch.zeros(3, 2, device="meta")}, "on one device"),
+        ({"log_var": torch.zeros(5, 2)}, "of one shape"),
+        ({"mean": torch.zeros(4, 2).int()}, r"mean is torch\.int32"),
+        ({"mean": torch.zeros(0, 2), "log_var": torch.zeros(0, 2)}, "at least 1 images"),
+        ({"left_out": torch.zeros(2, dtype=torch.int64)}, "2 rows for 3 queries"),
+        ({"left_out": torch.tensor([0, 1, 4])}, "holds 0 to 4; give rows from 0 to 3"),
+        ({"left_out": torch.tensor([0, -1, 2])}, "holds -1 to 2"),
+        ({"left_out": torch.tensor([0, 1, 2]).int()}, r"left_out is torch\.int32"),
+        (
+            {"left_out": torch.zeros(3).long(), "mean": torch.zeros(1, 2), "log_var": torch.zeros(1, 2)},
+            "at least 2 components",
+        ),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bad_input_is_refused(z: Tensor, mean: Tensor, log_var: Tensor, message: str) -> None:
+def test_bad_input_is_refused(change: dict[str, object], message: str) -> None:
     # Unwrapped, since the tests' own check of shapes comes first.
-    for function in (aggregate_log_prob, component_log_prob):
+    given = {"z": torch.zeros(3, 2), "mean": torch.zeros(4, 2), "log_var": torch.zeros(4, 2)} | change
+    functions = [aggregate_log_prob] if "left_out" in change else [aggregate_log_prob, component_log_prob]
+    for function in functions:
         with pytest.raises(ValueError, match=message):
-            inspect.unwrap(function)(z, mean, log_var)
+            inspect.unwrap(function)(**given)
 
 
 @pytest.mark.parametrize(
-    ("left_out", "components", "message"),
+    ("blocks", "counts", "message"),
     [
-        (torch.zeros(2, dtype=torch.int64), 4, "one row for each of 3"),
-        (torch.zeros(3, dtype=torch.int64), 1, "at least 2"),
-        (torch.tensor([0, 1, 4]), 4, "from 0 to 4"),
-        (torch.tensor([0, -1, 2]), 4, "from -1 to 2"),
+        (2, [1, 2, 3], "for 2 blocks"),
+        (0, [], "least one block"),
+        (2, [3, -1], "negative"),
+        (2, torch.tensor([[1, 0, 1], [1, 0, 1]]), "0 in all blocks"),
     ],
+    ids=str,
 )
-def test_what_cannot_be_left_out_is_refused(left_out: Tensor, components: int, message: str) -> None:
-    mean = torch.zeros(components, 2)
+def test_counts_that_do_not_fit_are_refused(blocks: int, counts: list[int] | Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        inspect.unwrap(aggregate_log_prob)(torch.zeros(3, 2), mean, mean, left_out=left_out)
+        inspect.unwrap(merge_aggregate_log_probs)(torch.zeros(blocks, 3, dtype=torch.float64), counts)
+
+
+def test_left_out_has_a_row_for_each_query() -> None:
+    with pytest.raises(ValueError, match="each of 40 queries"):
+        inspect.unwrap(block_log_prob)(*mixture(1, 5), left_out=torch.arange(3))

@@ -202,7 +202,7 @@ def test_the_sigmoid_schedule_rises_symmetrically_and_is_densest_at_its_ends() -
         ({"widen": 0.0}, "widen is 0.0"),
         ({"widen": [1.0, math.nan]}, "widen is"),
         ({"widen": [1.0]}, "widen has 1 entries for 2 members"),
-        ({"population": 2}, "population is 2, but x has 3 images"),
+        ({"population": 2}, "population is 2 for 3 images"),
         ({"decodes": 0}, "decodes is 0"),
     ],
 )
@@ -215,7 +215,7 @@ def test_mistaken_images_are_named() -> None:
     vae, x = bernoulli_model(1), soft(3)
     for wrong, message in [
         (x.index_fill(1, torch.tensor([2]), math.nan), "x holds NaN"),
-        (x[:, :5], "x has 5 pixels"),
+        (x[:, :5], r"shape \(1, 1, 5\)"),
         (x[:0], "at least one image"),
         (x.expand(3, -1, -1), "x has shape"),
         (x[0], "x has shape"),

@@ -3,6 +3,7 @@
 What minibatch estimates of the information can and cannot show is in test_minibatch.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ratereg.evaluation import Encodings, decompose_rate, distortion, encode
-from ratereg.evaluation.importance import importance_weighted_bound
-from ratereg.evaluation.quadrature import evidence_by_quadrature
+from ratereg.evaluation import decompose_rate, distortion, encode, evidence_by_quadrature, importance_weighted_bound
+from ratereg.measurements import Latents
 from ratereg.models import MLP, VAE, Bernoulli, Gaussian
-from ratereg.studies import Data, Results, Study, run
+from ratereg.studies import Data, Results, Study, load_or_run
 from ratereg.training import Streams, Trainer
 
 IMAGES = 23
@@ -48,7 +48,7 @@ def test_every_image_is_measured_and_weighs_alike_whatever_the_batches(uneven: T
     assert oracle[:, -1].sub(oracle[:, 0]).abs().min() > 1e-3
     torch.testing.assert_close(encodings.rate, oracle, rtol=1e-5, atol=1e-6)
 
-    certain = Encodings(mean.detach(), torch.full_like(log_var, -200.0), encodings.rate)
+    certain = replace(encodings, mean=mean.detach(), log_var=torch.full_like(log_var, -200.0))
     found, _ = distortion(vae, uneven, rows, certain, torch.Generator(), population=IMAGES, batch_size=batch_size)
     each = vae.likelihood.distortion(vae.decode(mean), exact(uneven).unsqueeze(0)).double()
     torch.testing.assert_close(found, each.mean(1), rtol=1e-6, atol=1e-6)
@@ -71,16 +71,14 @@ def hostile(folder: Path) -> Study:
     left[:, :, :3] = generator.random((40, 1, 1))
     np.savez(folder / "hostile.npz", train=left, test=left[:25, :, ::-1].copy())
     return Study(
-        Data(folder / "hostile.npz"),
+        Data(str(folder / "hostile.npz")),
         MLP(1, 16, 2),
         betas=[1.0, 0.1],
         steps=200,
         batch_size=10,
         learning_rate=1e-2,
-        records=3,
         precision="float32",
-        latents=25,
-    )
+    ).measuring(Latents(count=25))
 
 
 @pytest.fixture
@@ -101,7 +99,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Results, 
         learning_rate=study.learning_rate,
     )
     trainer.advance(study.steps)
-    return run.run(study, tmp_path / "result", progress=False), vae
+    return load_or_run(study, progress=False), vae
 
 
 def by_hand(vae: VAE, pixels: Tensor) -> tuple[Tensor, Tensor]:

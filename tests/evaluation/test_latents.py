@@ -99,7 +99,7 @@ def test_total_correlation_and_dimensions_add_up_to_the_marginal_kl(
 
 
 def test_too_few_images_and_bad_thresholds_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least two images"):
+    with pytest.raises(ValueError, match="at least 2 images"):
         active_units(torch.zeros(1, 3))
     with pytest.raises(ValueError, match="threshold is -1"):
         active_units(torch.zeros(4, 3), threshold=-1)

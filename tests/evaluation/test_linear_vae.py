@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ratereg.evaluation import (
+    LinearVAE,
     annealed_importance_sampling,
     decompose_rate,
     distortion,
@@ -19,11 +20,10 @@ from ratereg.evaluation import (
     fit_marginal,
     importance_weighted_bound,
     marginal_bound,
+    optimal_rate_distortion,
     population_information,
+    spiked_limit,
 )
-from ratereg.evaluation.linear_vae import LinearVAE
-from ratereg.evaluation.optimal_rd import optimal_rate_distortion
-from ratereg.evaluation.spiked import spiked_limit
 from ratereg.models import MLP, VAE, Gaussian, LatentVariableModel
 from ratereg.training import Trainer
 
@@ -55,20 +55,6 @@ def perturbed(model: LinearVAE, size: float, seed: int) -> LinearVAE:
     tensors = {name: getattr(model, name) for name in PARAMETERS}
     noise = {name: torch.randn(t.shape, generator=generator, dtype=torch.float64) for name, t in tensors.items()}
     return replace(model, **{name: tensor + size * noise[name] for name, tensor in tensors.items()})
-
-
-def as_vae(model: LinearVAE, image_shape: tuple[int, int, int]) -> VAE:
-    """Return the package's network with the same weights, in float64."""
-    latent = model.log_var.shape[-1]
-    vae = VAE(MLP(0, latent_dim=latent), image_shape, seeds=[0] * model.members, likelihood=model.likelihood).double()
-    state = {
-        "encoder.layers.0.weight": torch.cat([model.encoder_weight.mT, torch.zeros_like(model.encoder_weight.mT)], -1),
-        "encoder.layers.0.bias": torch.cat([model.encoder_bias, model.log_var], -1)[:, None],
-        "decoder.layers.0.weight": model.decoder_weight.mT,
-        "decoder.layers.0.bias": model.decoder_bias[:, None],
-    }
-    vae.load_state_dict(state)
-    return vae
 
 
 @pytest.mark.parametrize("latent_dim", [1, 3, 7])
@@ -249,16 +235,16 @@ def quantized(images: int, seed: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
 def test_the_measured_rate_is_the_closed_form() -> None:
     pixels, moments = quantized(50, 3)
     model = perturbed(LinearVAE.optimum(*moments, BETAS, 3, 0.05), 0.1, 1)
-    encodings = encode(as_vae(model, (1, 3, 3)), pixels, torch.arange(50))
+    encodings = encode(model, pixels, torch.arange(50))
     torch.testing.assert_close(encodings.rate.mean(1), model.rate(*moments), rtol=1e-6, atol=1e-6)
 
 
 def test_intervals_of_the_measured_distortion_cover_the_closed_form() -> None:
     pixels, moments = quantized(50, 4)
     model = LinearVAE.optimum(*moments, BETAS, 3, 0.05)
-    vae, rows, truth = as_vae(model, (1, 3, 3)), torch.arange(50), model.distortion(*moments)
-    encodings, generator = encode(vae, pixels, rows), torch.Generator().manual_seed(0)
-    repeated = [distortion(vae, pixels, rows, encodings, generator, population=50, draws=4) for _ in range(200)]
+    rows, truth = torch.arange(50), model.distortion(*moments)
+    encodings, generator = encode(model, pixels, rows), torch.Generator().manual_seed(0)
+    repeated = [distortion(model, pixels, rows, encodings, generator, population=50, draws=4) for _ in range(200)]
     covered = torch.stack([(value - truth).abs() < 1.96 * error for value, error in repeated]).double().mean(0)
     assert ((covered >= 0.9) & (covered <= 0.99)).all()
 

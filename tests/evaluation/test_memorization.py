@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ratereg.evaluation import Encodings, encode
-from ratereg.evaluation.memorization import memorization, optimal_decoder
+from ratereg.evaluation import Encodings, distances_to_training, encode, memorization, optimal_decoder
 from ratereg.models import MLP, VAE, Bernoulli, Gaussian
 
 TRAIN, TEST = torch.tensor([7, 3, 11, 0, 9, 14, 2, 5]), torch.tensor([1, 4, 6, 8, 10])
@@ -186,35 +185,56 @@ def test_leading_axes_change_nothing(pixels: Tensor) -> None:
     torch.testing.assert_close((average[1, 2], perplexity[1, 2]), alone)
 
 
-@pytest.mark.parametrize(
-    ("z", "mean", "log_var", "rows", "message"),
-    [
-        (torch.zeros(3, 2), torch.zeros(8, 3), torch.zeros(8, 3), TRAIN, "does not fit"),
-        (torch.zeros(3, 2), torch.zeros(8, 2), torch.zeros(7, 2), TRAIN, "shapes"),
-        (torch.zeros(3, 2), torch.zeros(8, 2), torch.zeros(8, 2), TEST, "rows has 5 entries for 8 posteriors"),
-        (torch.zeros(3, 2), torch.zeros(0, 2), torch.zeros(0, 2), TRAIN[:0], "at least one"),
-        (torch.full((3, 2), math.nan), torch.zeros(8, 2), torch.zeros(8, 2), TRAIN, "z holds NaN"),
-        (torch.zeros(3, 2), torch.zeros(8, 2), torch.full((8, 2), -math.inf), TRAIN, "zero variance"),
-    ],
-)
-def test_bad_input_of_the_optimal_decoder_is_refused(
-    pixels: Tensor, z: Tensor, mean: Tensor, log_var: Tensor, rows: Tensor, message: str
-) -> None:
-    # Unwrapped, since the tests' own check of shapes comes first.
-    with pytest.raises(ValueError, match=message):
-        inspect.unwrap(optimal_decoder)(z, mean, log_var, pixels, rows)
-
-
 def test_images_that_are_missing_or_not_those_of_the_encodings_are_refused(vae: VAE, pixels: Tensor) -> None:
-    train, test, none = (encode(vae, pixels, rows) for rows in (TRAIN, TEST, TEST[:0]))
-    measure = inspect.unwrap(memorization)
-    with pytest.raises(ValueError, match="test is empty"):
-        measure(vae, pixels, TRAIN, TEST[:0], train, none)
-    with pytest.raises(ValueError, match="train is empty"):
-        measure(vae, pixels, TEST[:0], TEST, none, test)
-    with pytest.raises(ValueError, match="train_encodings has shape"):
-        measure(vae, pixels, TRAIN, TEST, test, test)
-    with pytest.raises(ValueError, match="batch_size is 0"):
-        measure(vae, pixels, TRAIN, TEST, train, test, batch_size=0)
-    with pytest.raises(ValueError, match="block_size is 0"):
-        measure(vae, pixels, TRAIN, TEST, train, test, block_size=0)
+    train, test = (encode(vae, pixels, rows) for rows in (TRAIN, TEST))
+    with pytest.raises(ValueError, match="rows has 5 entries for 8 posteriors"):
+        inspect.unwrap(optimal_decoder)(test.mean, train.mean, train.log_var, pixels, TEST)
+    with pytest.raises(ValueError, match="rows holds 0 to 15"):
+        inspect.unwrap(optimal_decoder)(test.mean, train.mean, train.log_var, pixels, TRAIN + TRAIN.eq(14))
+    for change, message in [
+        ({"test": TEST[:0]}, "test is empty"),
+        ({"train": TRAIN[:0]}, "train is empty"),
+        ({"train": TRAIN.int()}, r"train is torch\.int32"),
+        ({"train_encodings": test}, "train_encodings has shape"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"block_size": -5}, "block_size is -5"),
+    ]:
+        given = {"train": TRAIN, "test": TEST, "train_encodings": train, "test_encodings": test} | change
+        with pytest.raises(ValueError, match=message):
+            inspect.unwrap(memorization)(vae, pixels, **given)
+
+
+# Distances in the unit cube of the factors
+
+
+@pytest.mark.parametrize("train", [1, 700, 3000])
+def test_distances_are_those_of_brute_force_and_circles_close(train: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    known, asked = (torch.rand(count, 3, generator=generator, dtype=torch.float64) for count in (train, 2000))
+    periods = [1.2, math.inf, 1.0]
+    apart = (asked[:, None] - known).abs()
+    for factor, period in ((0, 1.2), (2, 1.0)):
+        apart[..., factor] = torch.minimum(apart[..., factor], period - apart[..., factor])
+    torch.testing.assert_close(distances_to_training(known, asked, periods), apart.norm(dim=2).amin(1))
+    near = distances_to_training(torch.tensor([[0.0, 0, 0]]).double(), torch.tensor([[1.0, 0, 0.95]]).double(), periods)
+    torch.testing.assert_close(near, torch.tensor([math.hypot(0.2, 0.05)]).double())
+
+
+def test_a_training_image_is_at_no_distance_from_itself() -> None:
+    factors = torch.rand(50, 2, dtype=torch.float64)
+    assert (distances_to_training(factors, factors[20:], [math.inf, 1.0]) == 0).all()
+    assert distances_to_training(factors, factors[:0], [1.0, 1.0]).shape == (0,)
+
+
+def test_factors_that_do_not_fit_are_refused() -> None:
+    some = torch.zeros(4, 2, dtype=torch.float64)
+    measure = inspect.unwrap(distances_to_training)
+    for arguments, message in [
+        ((some, some, [1.0]), r"train has shape \(4, 2\).*1 factors"),
+        ((some, some[:, :1], [1.0, 1.0]), r"test has shape \(4, 1\)"),
+        ((some[:0], some, [1.0, 1.0]), "train has 0 images"),
+        ((some * math.nan, some, [1.0, 1.0]), "train has shape"),
+        ((some, some, [1.0, 0.0]), r"periods is \[1.0, 0.0\]"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            measure(*arguments)

@@ -1,3 +1,5 @@
+"""The optimal rate-distortion curve of a decoder against closed forms and quadrature."""
+
 import math
 
 import pytest
@@ -5,6 +7,8 @@ import torch
 
 from linear_gaussian import linear_gaussian
 from ratereg.evaluation import annealed_importance_sampling, geometric_schedule, optimal_rate_distortion
+from ratereg.evaluation.annealed_walk import Chains, Walk, path_from_prior, tuned_walk
+from ratereg.evaluation.optimal_rd import _curve
 from ratereg.models import MLP, VAE
 
 BETAS = [0.2, 5.0, 1.0, 0.5]
@@ -45,12 +49,17 @@ def test_a_bent_decoder_agrees_with_quadrature_beyond_the_posterior() -> None:
 
 
 def test_intervals_of_95_percent_cover_the_curve_in_90_to_99_percent_of_repetitions() -> None:
-    linear = linear_gaussian(members=1, latent=2)
-    x = torch.randn(6, 6, generator=torch.Generator().manual_seed(1)).double()
+    linear, images, repetitions = linear_gaussian(members=1, latent=2), 6, 200
+    x = torch.randn(images, 6, generator=torch.Generator().manual_seed(1)).double()
     truth = [values.mean() for values in linear.rate_and_distortion(x, 1.0)]
+    path = path_from_prior(linear.model, x.repeat(repetitions, 1), decodes=2**16)
+    walked = tuned_walk(path, geometric_schedule(30, 1.0), Chains(32, 3, 0), moves=30, record=[30])
     covered = torch.zeros(2)
-    for seed in range(200):
-        curve = optimal_rate_distortion(linear.model, x, betas=[1.0], chains=32, temperatures=30, seed=seed)
+    for repetition in range(repetitions):
+        here = slice(repetition * images, (repetition + 1) * images)
+        ((log_weights, distortion),) = walked.recorded
+        own = Walk(log_weights[:, here], [], walked.acceptance, [(log_weights[:, here], distortion[:, here])])
+        curve = _curve(torch.ones(1).double(), own, images)
         pairs = (curve.rate, curve.rate_se), (curve.distortion, curve.distortion_se)
         covered += torch.tensor([abs(v - t) < 1.96 * e for (v, e), t in zip(pairs, truth, strict=True)])
     assert (covered / 200 >= 0.9).all()

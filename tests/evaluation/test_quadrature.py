@@ -126,7 +126,9 @@ def test_images_far_outside_the_prior_widen_the_grid() -> None:
 def test_mass_at_the_border_is_part_of_the_error() -> None:
     linear = linear_gaussian(1, 1, pixels=8, scale=0.05)
     x = linear.model.decode(torch.tensor([[[20.0]]]).double())[0]
-    blind = replace(linear.model, encoder_weight=0 * linear.model.encoder_weight, encoder_bias=torch.zeros(1, 1).double())
+    blind = replace(
+        linear.model, encoder_weight=0 * linear.model.encoder_weight, encoder_bias=torch.zeros(1, 1).double()
+    )
     assert (evidence_by_quadrature(blind, x).error > 0.1).all()
 
 

@@ -1,9 +1,11 @@
+"""Rate and distortion against the model itself, and their standard errors against repeated sampling."""
+
 import pytest
 import torch
 from torch import Tensor
 
-from ratereg.evaluation import Encodings, distortion, encode
-from ratereg.evaluation.sampling import two_stage_covariance
+from ratereg.evaluation import distortion, encode, importance_weighted_bound, mean_over_images
+from ratereg.evaluation.standard_errors import two_stage_covariance
 from ratereg.models import MLP, VAE
 
 
@@ -25,18 +27,20 @@ def test_encodings_are_the_models_own_and_rates_its_kl(vae: VAE, pixels: Tensor)
     torch.testing.assert_close(encodings.rate.float(), vae.prior.rate(mean, log_var), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 22, 23, 100])
-def test_every_image_counts_alike_whatever_the_short_last_batch(vae: VAE, pixels: Tensor, batch_size: int) -> None:
-    rows = torch.arange(23)
-    exact = encode(vae, pixels, rows)
-    # Without noise the distortion of an image does not depend on where the batches are cut.
-    certain = Encodings(exact.mean, torch.full_like(exact.log_var, -200), exact.rate)
-    x = pixels.float().div(255).unsqueeze(0)
-    oracle = vae.likelihood.distortion(vae.decode(exact.mean), x).double().mean(1)
-    generator = torch.Generator().manual_seed(0)
-    mean, error = distortion(vae, pixels, rows, certain, generator, population=23, batch_size=batch_size)
-    torch.testing.assert_close(mean, oracle, rtol=1e-6, atol=1e-6)
-    assert (error < 1e-5).all()
+def test_bytes_and_floats_in_the_unit_interval_are_the_same_images(vae: VAE, pixels: Tensor) -> None:
+    rows, floats = torch.arange(23), pixels.float() / 255
+    encodings = [encode(vae, given, rows) for given in (pixels, floats)]
+    torch.testing.assert_close(*(vars(one) for one in encodings), rtol=0, atol=0)
+    measured = [
+        distortion(vae, given, rows, encodings[0], torch.Generator().manual_seed(0), population=23)
+        for given in (pixels, floats)
+    ]
+    assert torch.equal(torch.stack(measured[0]), torch.stack(measured[1]))
+    for given in (pixels.reshape(23, 1, 4, 4), floats, floats.reshape(23, 1, 4, 4)):
+        bounds = [importance_weighted_bound(vae, x, 2, torch.Generator().manual_seed(1)) for x in (pixels, given)]
+        assert torch.equal(bounds[0].per_image, bounds[1].per_image)
+    with pytest.raises(ValueError, match="from 0 to 255, and the likelihood is Bernoulli"):
+        encode(vae, pixels.clamp(0, 255).float(), torch.arange(23).repeat(20))
 
 
 def test_the_error_of_a_whole_set_covers_repeated_draws(vae: VAE, pixels: Tensor) -> None:
@@ -58,6 +62,14 @@ def test_two_stage_errors_match_repeated_sampling(images: int) -> None:
         estimates.append(values.mean())
         variances.append(two_stage_covariance(values, values, 60))
     torch.testing.assert_close(torch.stack(variances).mean(), torch.stack(estimates).var(), rtol=0.15, atol=0)
+
+
+def test_the_mean_rate_of_a_subset_has_the_spread_between_images_as_its_error(vae: VAE, pixels: Tensor) -> None:
+    encodings = encode(vae, pixels, torch.arange(10))
+    mean, error = mean_over_images(encodings.rate_per_draw, 23)
+    torch.testing.assert_close(mean, encodings.rate.mean(1))
+    torch.testing.assert_close(error, (encodings.rate.var(1) * (1 / 10 - 1 / 23)).sqrt())
+    assert (mean_over_images(encodings.rate_per_draw, 10)[1] == 0).all()
 
 
 def test_one_draw_has_no_error_and_is_refused() -> None:

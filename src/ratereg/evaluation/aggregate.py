@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ratereg.evaluation import kernel
-from ratereg.evaluation.posteriors import check_mixture, check_rows, described, nan_if_absurd
+from ratereg.evaluation.posteriors import check_left_out, check_mixture, described, nan_if_absurd
 
 __all__ = ["aggregate_log_prob", "block_log_prob", "component_log_prob", "merge_aggregate_log_probs"]
 
@@ -54,7 +54,7 @@ def aggregate_log_prob(
     check_mixture(z, mean, log_var)
     components = mean.shape[-2]
     if left_out is not None:
-        _check_left_out(left_out, z.shape[-2], components)
+        check_left_out(left_out, z.shape[-2], components)
         left_out = left_out.to(z.device)
         components -= 1
     log_sum = kernel.log_sum_of_densities if kernel.program(z.device) == "mixture.c" else _log_sum_of_densities
@@ -137,15 +137,6 @@ def merge_aggregate_log_probs(
     shape = [len(numbers), *[1] * (log_probs.ndim - 2), *(numbers.shape[1:] or [1])]
     numbers = numbers.to(torch.float64).reshape(shape)
     return (log_probs + numbers.log()).logsumexp(0) - numbers.sum(0).log()
-
-
-def _check_left_out(left_out: Tensor, queries: int, components: int) -> None:
-    check_rows("left_out", left_out, components)
-    if len(left_out) != queries or components == 1:
-        raise ValueError(
-            f"left_out has {len(left_out)} rows for {queries} queries and {components} components; give a row for each "
-            "query, and at least 2 components."
-        )
 
 
 def _members(z: Tensor, mean: Tensor, log_var: Tensor) -> Iterator[tuple[int, tuple[Tensor, Tensor, Tensor]]]:

@@ -78,7 +78,7 @@ def optimal_decoder(
         used = (weight > 0).flatten(0, -2).any(0)
         average += weight[..., used].to(dtype) @ x[used]
     # The sum comes from another program than the terms, so that weights add up to 1 but for rounding: made good here.
-    return average / total, (total.log() - weighted_log / total).exp().squeeze(-1)
+    return (average / total).to(dtype), (total.log() - weighted_log / total).exp().squeeze(-1)
 
 
 @dataclass(frozen=True, eq=False)

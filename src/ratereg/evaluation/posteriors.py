@@ -11,6 +11,7 @@ from ratereg.models import LatentVariableModel, Prior, StandardGaussian
 
 __all__ = [
     "check_at_least",
+    "check_left_out",
     "check_mixture",
     "check_rows",
     "checked_posteriors",
@@ -63,6 +64,16 @@ def check_mixture(z: Tensor, mean: Tensor, log_var: Tensor) -> None:
         raise ValueError(
             f"z is {described(z)}, which does not fit mean, {described(mean)}; give floats (..., query, latent) and "
             "(..., component, latent) with equal leading axes, on one device."
+        )
+
+
+def check_left_out(left_out: Tensor, queries: int, components: int) -> None:
+    """Raise ValueError unless each query can omit the component that it is to omit."""
+    check_rows("left_out", left_out, components)
+    if len(left_out) != queries or components == 1:
+        raise ValueError(
+            f"left_out has {len(left_out)} rows for {queries} queries and {components} components; give a row for each "
+            "query, and at least 2 components."
         )
 
 

@@ -83,7 +83,7 @@ def distortion_per_draw(
     draws: int = 2,
     batch_size: int = 2048,
 ) -> Float64[Tensor, "member draw image"]:
-    """Return the distortion of each image at each draw of z, in nats; arguments and errors are those of `distortion`."""
+    """Return the distortion of each image at each draw of z, in nats; arguments are those of `distortion`."""
     check_at_least(1, draws=draws, batch_size=batch_size)
     if encodings.mean.shape[:2] != (model.members, len(rows)):
         raise ValueError(

@@ -11,10 +11,10 @@ from matplotlib.patheffects import withStroke
 
 from ratereg.plots.data import in_words
 from ratereg.plots.grid import grid
-from ratereg.plots.labels import labelled, model_colors
+from ratereg.plots.labels import labeled, model_colors
 from ratereg.plots.style import LINES, MARKERS, WORDS, finished, interval, key, log_axis
 from ratereg.studies import Results
-from ratereg.summary import groups, over_seeds
+from ratereg.summary import over_seeds
 
 __all__ = ["draw_rate_distortion", "rate_distortion"]
 
@@ -45,14 +45,15 @@ def rate_distortion(
     """
     if not partitions or not set(partitions) <= set(MARKERS):
         raise ValueError(f"rate_distortion: partitions is {partitions!r}; give some of 'train' and 'test'.")
-    rows = labelled(results.final[results.final["partition"].isin(partitions)], short=False)
+    rows = labeled(results.final[results.final["partition"].isin(partitions)], short=False)
     colors, tables = model_colors(rows), []
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
         tables.append(draw_rate_distortion(panel, here, colors=colors))
-        for series in groups(here, ["series"]) if paper is not None else ():
-            same = (paper["depth"] == series["layers"].iloc[0]) & paper["partition"].isin(partitions)
-            _draw_paper(panel, paper[same], colors[series["series"].iloc[0]])
+        if paper is not None:
+            points = paper[paper["partition"].isin(partitions)]
+            for series, layers in here[["series", "layers"]].drop_duplicates().itertuples(index=False):
+                _draw_paper(panel, points[points["depth"] == layers], colors[series])
         if floor is not None:
             panel.axhline(floor, color="0.4", ls=":", lw=1.2)
         log_axis(panel.xaxis, rows["rate"], least=_LEAST_RATE)
@@ -70,8 +71,7 @@ def rate_distortion(
     layout: dict[str, Any] = {"columns": ["panel"], "title": "{panel}", "height": 3.3, "share": share, "ncols": 2}
     fig = grid(rows, draw, keys, xlabel="rate (nats)", ylabel="distortion (nats)", **layout)
     table = pd.concat(tables, ignore_index=True)
-    shown = table[table["partition"] == partitions[-1]].assign(measure="distortion", value=table["distortion"])
-    words = in_words(shown.dropna(subset="value"), "beta")
+    words = in_words(table[table["partition"] == partitions[-1]], "beta", "distortion")
     return finished(fig, table, f"{WORDS[partitions[-1]].capitalize()}. {words}")
 
 
@@ -88,7 +88,7 @@ def draw_rate_distortion(
         colors: of the models, by the labels of `ratereg.plots.labels`; None for the book's.
         numbers: whether betas are written along the first and the last model's test curves.
     """
-    rows = rows if "series" in rows else labelled(rows)
+    rows = rows if "series" in rows else labeled(rows)
     colors = model_colors(rows) if colors is None else colors
     ends = [f"{name}{end}" for name in ("rate", "distortion") for end in ("", "_low", "_high")]
     table = over_seeds(rows, ("rate", "distortion"), by=("panel", "series"))

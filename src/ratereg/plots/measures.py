@@ -1,5 +1,7 @@
 """Measures of the final models along beta and along width, and any column of the table along training."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,7 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from ratereg.plots.data import in_words
 from ratereg.plots.grid import draw_betas, grid
-from ratereg.plots.labels import labelled, seed_means
+from ratereg.plots.labels import labeled, seed_means
 from ratereg.plots.style import (
     LINES,
     MARKERS,
@@ -39,7 +41,7 @@ def information(results: Results, *, partition: str = "train") -> Figure:
     Raises:
         ValueError: the results have no such partition.
     """
-    rows = labelled(_of_partition("information", results.final, partition))
+    rows = labeled(_of_partition("information", results.final, partition))
     table = seed_means(rows, (*MEASURES, "log_n"))
     names = {name: name.replace("_", " ").replace("kl", "KL") for name in MEASURES}
 
@@ -71,7 +73,7 @@ def trajectory(results: Results, *, measure: str = "distortion", partition: str 
     """
     if measure not in results.table:
         raise ValueError(f"trajectory: measure is {measure!r}; give a column of the results' table.")
-    rows = labelled(_of_partition("trajectory", results.table, partition))
+    rows = labeled(_of_partition("trajectory", results.table, partition))
     table = seed_means(rows, (measure,), by=("step",))
     colors = beta_colors(table["beta"])
 
@@ -96,7 +98,7 @@ def distortion_by_width(results: Results) -> Figure:
     Raises:
         ValueError: several models of one depth and width were trained on the same data.
     """
-    rows = labelled(results.final[results.final["partition"].isin(WORDS)])
+    rows = labeled(results.final[results.final["partition"].isin(WORDS)])
     networks = rows[["panel", "series", "layers", "width"]].drop_duplicates()
     if networks.duplicated(["panel", "layers", "width"]).any():
         names = "; ".join(networks["series"].unique())
@@ -121,18 +123,9 @@ def distortion_by_width(results: Results) -> Figure:
 
     keys = [key(color=color, label=depths[count]) for count, color in colors.items()]
     keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in WORDS]
-    fig = grid(
-        table,
-        draw,
-        keys,
-        columns=["beta"],
-        title="{panel}\n$\\beta$ = {beta:g}",
-        xlabel="units a layer",
-        ylabel="distortion (nats)",
-        height=2.6,
-        share=(True, "row"),
-        ncols=2,
-    )
+    layout: dict[str, Any] = {"columns": ["beta"], "title": "{panel}\n$\\beta$ = {beta:g}", "ncols": 2}
+    ylabel = "distortion (nats)"
+    fig = grid(table, draw, keys, xlabel="units a layer", ylabel=ylabel, share=(True, "row"), **layout)
     return finished(fig, table, in_words(table[table["partition"] == "test"], "width"))
 
 

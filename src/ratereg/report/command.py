@@ -41,7 +41,8 @@ def report(arguments: argparse.Namespace, device: str | list[str] | None) -> Non
         )
         networks = ", ".join(network.label for network in study.axis_networks)
         betas = ", ".join(f"{beta:g}" for beta in study.axis_betas)
-        print(f"{len(study)} networks: {networks}; beta = {betas}; {len(study.axis_seeds)} seeds; {study.steps:,} steps")
+        seeds = len(study.axis_seeds)
+        print(f"{len(study)} networks: {networks}; beta = {betas}; {seeds} seeds; {study.steps:,} steps", flush=True)
         if arguments.plan:
             return
         results = load_or_run(study, device=device, checkpoint_seconds=arguments.checkpoint_seconds)

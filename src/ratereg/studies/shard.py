@@ -121,7 +121,9 @@ def work_on(
         )
         images = shard.data.load()
         if untrained:
-            _Run(Shard(untrained), images, device, checkpoint_seconds, hears).to_the_end()
+            # Killed while it kept its members, a shard has all of them in its last checkpoint.
+            whole = shard if (shard.directory / "checkpoint").is_file() else Shard(untrained)
+            _Run(whole, images, device, checkpoint_seconds, hears).to_the_end()
         for one, wanted in pending.items():
             for measurement in wanted:
                 hears.describe(f"measuring {type(measurement).__name__}")
@@ -195,6 +197,7 @@ class _Run:
                     raise Stopped(self.trainer.step, self.shard.steps)
             if step < self.shard.steps and not any(row["step"] == step for row in self.rows):
                 self._record(step)
+        self._keep(now=True)
         weights = {name: value.detach().cpu() for name, value in self.vae.state_dict().items()}
         provenance = joined(self.environments)
         for index, (training, at) in enumerate(zip(self.shard.trainings, self._diverged_at(), strict=True)):

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from ratereg.evaluation.aggregate import block_log_prob, merge_aggregate_log_probs
+from ratereg.evaluation import block_log_prob, merge_aggregate_log_probs
+from ratereg.evaluation.posteriors import check_left_out, check_mixture
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -45,10 +46,12 @@ def aggregate_log_prob_on(
     Raises:
         ValueError: as `aggregate_log_prob`, or `block` is below 1.
     """
+    check_mixture(z, mean, log_var)
     if block < 1:
         raise ValueError(f"aggregate_log_prob_on: block is {block}; give at least 1.")
     lead, queries = z.shape[:-2], z.shape[-2]
     if left_out is not None:
+        check_left_out(left_out, queries, mean.shape[-2])
         left_out = left_out.cpu()
     rows = max(1, min(block, _LARGEST_PART // (8 * z.shape[-1])))
 
