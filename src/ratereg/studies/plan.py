@@ -12,19 +12,18 @@ __all__ = ["plan"]
 def plan(trainings: Sequence[Training], at_once: Callable[[Training], int]) -> list[Shard]:
     """Cut trainings into shards of one setting each, seeds whole where they fit.
 
-    Members of one seed share batches and noise. Shards of the first seeds come first, so that an interrupted study has
+    Members of one seed share batches and noise. Shards of the smallest seeds come first, so that an interrupted study has
     whole seeds. Taking away all members of some shards leaves the others as they are.
 
     Arguments:
         trainings: in the order of a study.
         at_once: how many members of a training's setting are trained together at most.
     """
-    seeds = list(dict.fromkeys(training.seed for training in trainings))
     shards = []
     for _, group in itertools.groupby(trainings, key=lambda one: one.setting):
         members = list(group)
         shards += [Shard(cut) for cut in _cut(members, at_once(members[0]))]
-    return sorted(shards, key=lambda shard: seeds.index(shard.trainings[0].seed))
+    return sorted(shards, key=lambda shard: shard.trainings[0].seed)
 
 
 def _cut(trainings: list[Training], limit: int) -> list[tuple[Training, ...]]:

@@ -16,7 +16,7 @@ from ratereg.data import Data, ImageSet
 from ratereg.measurements import Information, Measurement, RateDistortion
 from ratereg.models import VAE, Network
 from ratereg.storage import cache_directory, load_checkpoint, locked, save_checkpoint
-from ratereg.studies.assemble import joined_rows
+from ratereg.studies.assemble import joined_rows, lost
 from ratereg.studies.measured import TRAJECTORY, is_measured, keep_measured, keep_trajectory
 from ratereg.studies.provenance import environment, joined
 from ratereg.training import Stopped, Trainer, store
@@ -222,7 +222,7 @@ class _Run:
         for index, at in enumerate(self._diverged_at()):
             own = [[row for row in rows if row["member"] == index] for rows in found]
             for row in joined_rows(own):
-                self.rows.append({"member": index, "step": step, **(row if at is None else _lost(row))})
+                self.rows.append({"member": index, "step": step, **(row if at is None else lost(row))})
         self._keep()
 
     def _diverged_at(self) -> list[int | None]:
@@ -247,9 +247,3 @@ class _Run:
 
     def _seconds_so_far(self) -> float:
         return self.seconds + time.monotonic() - self.started
-
-
-def _lost(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row without the values of a member that has diverged, whose weights are those before that."""
-    counts = ("step", "partition", "images", "queries", "components", "log_n", "member")
-    return {name: value if name in counts else float("nan") for name, value in row.items()}
