@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -51,9 +52,12 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         Raises:
             ValueError: a setting is refused.
         """
-        network, data = self._study.axis_networks[0], self._study.axis_data[0]
+        network: Any = self._study.axis_networks[0]
+        data = self._study.axis_data[0]
+        if self.sizes:
+            network = replace(network, **{name: slider.value for name, slider in self.sizes.items()})
         return self._study.replace(
-            network=replace(network, **{name: slider.value for name, slider in self.sizes.items()}),
+            network=network,
             data=replace(data, n_train=None if self.images.value == _ALL else self.images.value),
             betas=self._betas(),
             steps=self.steps.value,

@@ -14,7 +14,7 @@ import torch
 from ratereg.measurements import Information, Measured, RateDistortion
 from ratereg.models import VAE
 from ratereg.studies import Results, Study
-from ratereg.studies.assemble import Facts, identity_of, joined_rows
+from ratereg.studies.assemble import Facts, identity_of, joined_rows, lost
 from ratereg.studies.precision import resolved_precision
 from ratereg.studies.provenance import environment
 from ratereg.training import Trainer
@@ -28,9 +28,6 @@ _TURN = threading.Lock()
 
 _QUICK = (RateDistortion(images=256), Information(images=256, queries=128))
 """Measured during training: on so few images that training has most of the time."""
-
-_COUNTS = {"member", "partition", "images", "queries", "components", "log_n"}
-"""Columns of a measurement's rows that a member has whatever it has become."""
 
 
 @dataclass
@@ -105,18 +102,19 @@ def train(study: Study, stopping: Callable[[], bool]) -> Iterator[Progress]:
         binarize=images.binarize == "dynamic",
     )
 
+    facts = Facts.of(images)
+
     def look(study: Study, found: Sequence[Measured]) -> None:
         """Note the rows of measurements at this step, as those of a study's table."""
-        facts, rows = Facts.of(images), list[dict[str, Any]]()
+        rows = list[dict[str, Any]]()
         for member, (training, at) in enumerate(
             zip(study.trainings(precision), trainer.diverged_at.tolist(), strict=True)
         ):
-            identity = identity_of(training, member, facts)
+            told: dict[str, Any] = {"member": member, "step": trainer.step, "diverged_at": math.nan, "failure": math.nan}
+            if at >= 0:
+                told |= {"diverged_at": at, "failure": f"diverged at step {at}"}
             for row in joined_rows([[row for row in one.rows if row["member"] == member] for one in found]):
-                lost = {name: math.nan for name in row if at >= 0 and name not in _COUNTS}
-                failure = f"diverged at step {at}" if at >= 0 else math.nan
-                told = {"member": member, "step": trainer.step, "diverged_at": at if at >= 0 else math.nan}
-                rows.append(identity | row | lost | told | {"failure": failure})
+                rows.append(identity_of(training, member, facts) | (row if at < 0 else lost(row)) | told)
         # A run that was stopped where it had been looked at is measured there again, on all images.
         kept = [one for one in progress.looks if one["step"].iloc[0] != trainer.step]
         progress.looks = [*kept, pd.DataFrame(rows)]
