@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 import ratereg
 from ratereg import MLP, Data, Study
@@ -151,7 +152,9 @@ def test_the_words_of_the_picture_and_the_table_have_each_number_in_its_place() 
     values = [1000 * step + 10 * [1.0, 0.1].index(beta) + (partition == "test") for beta, partition, step in places]
     columns = ("rate", "mutual_information", "marginal_kl", "distortion")
     changed = results.table.assign(**{name: np.array(values) + 0.1 * place for place, name in enumerate(columns)})
-    slider, shown = replay(dataclasses.replace(results, table=changed)).children
+    # In the book's style, which arranges other figures by itself.
+    with plt.style.context(ratereg.plots.STYLE):
+        slider, shown = replay(dataclasses.replace(results, table=changed)).children
     frames = [frame.value for frame in shown.children[0].children]
     assert [label for label, _ in slider.options] == [f"{step}" for step in SMALL.record_steps]
     for step, frame in zip(SMALL.record_steps, frames, strict=True):
