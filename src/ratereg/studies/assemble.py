@@ -59,7 +59,9 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
         if at is not None:
             last = [lost(row) for row in last]
         for row in [*record["rows"], *({"step": training.steps, **row} for row in last)]:
-            rows.append(identity | row | {"diverged_at": math.nan if at is None else at, "failure": _failure(row, at)})
+            # A member that was measured by itself was member 0 there.
+            told = {"member": member, "diverged_at": math.nan if at is None else at, "failure": _failure(row, at)}
+            rows.append(identity | row | told)
         for part in parts:
             for name, values in part.arrays.items():
                 if name == "test_originals":
