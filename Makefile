@@ -24,6 +24,7 @@ book: set-up ## build the site into book/_build/html
 	@echo "The site is built. Its first page: file://$(CURDIR)/book/_build/html/index.html"
 
 pdf: book ## print the book as one PDF, book/_build/pdf/ratereg.pdf (with Chromium; no LaTeX is needed)
+	$(BIN)/jupyter-book build book/ -W --keep-going --builder singlehtml
 	$(BIN)/python book/_ext/ratereg_pdf.py
 
 links: set-up ## ask every address that the pages link to whether it is there (needs the network; the tests do not do it)

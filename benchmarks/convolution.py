@@ -1,6 +1,6 @@
 """Ways to apply each member's convolutions: milliseconds a model-step, forward and backward, and the share of the peak.
 
-The network and all else are the package's own; only its two functions `convolve` and `convolve_transposed` are others.
+The network and all else are the package's own; only what its two convolutional layers do is replaced.
 A model-step is one step of one model on a batch of 128, without Adam. All take turns in rounds, and the fastest counts.
 The peak is a large matrix product's, on as many threads. With one thread the processor's own time is taken, which other
 programs disturb less than time on the clock.
@@ -11,19 +11,18 @@ Usage: python benchmarks/convolution.py [threads, 2 if not given; the number of 
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from ratereg.models import VAE, convolution, layers
-from ratereg.models.networks import Convolutional
-from ratereg.training.allocator import keep_freed_memory
-from ratereg.training.cost import step_cost
+from ratereg.models import VAE, Convolutional
+from ratereg.models.convolution import EnsembleConv2d, EnsembleConvTranspose2d
 from ratereg.training.graph import replayed
 
 THREADS, ROUNDS = (int(given or default) for given, default in zip((sys.argv[1:] + [""] * 2)[:2], (2, 8), strict=True))
@@ -36,15 +35,12 @@ Function = Callable[[Tensor, Tensor, Tensor], Tensor]
 GEOMETRY = {"stride": 2, "padding": 1}
 
 
-def each(function: Callable[..., Tensor], channels_last: bool) -> Function:
-    """Return the members one after another."""
+def first_channels(function: Callable[..., Tensor]) -> Function:
+    """Return the members one after another, with the channels first."""
 
     def apply(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        images = x.movedim(4, 2) if channels_last else x.movedim(4, 2).contiguous()
-        outputs = [function(*member, **GEOMETRY) for member in zip(images, weight, bias, strict=True)]
-        if channels_last:
-            return torch.stack([image.movedim(1, 3) for image in outputs])
-        return torch.stack(outputs).movedim(2, 4)
+        images = x.movedim(4, 2).contiguous()
+        return torch.stack([function(*one, **GEOMETRY) for one in zip(images, weight, bias, strict=True)]).movedim(2, 4)
 
     return apply
 
@@ -80,18 +76,15 @@ def folded(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return images.movedim(2, 4) + bias[:, None, None, None]
 
 
-@contextmanager
-def products_everywhere() -> Iterator[None]:
-    """Compute as the package does off the CPU: copied patches and one batched product for all members."""
-    with mock.patch.object(convolution, "runs_one_by_one", return_value=False):
-        yield
+def forward_by(function: Function) -> Callable[[nn.Module, Tensor], Tensor]:
+    return lambda layer, x: function(x, layer.weight, layer.bias)
 
 
 def instead(convolve: Function, convolve_transposed: Function) -> Callable[[], ExitStack]:
     def patched() -> ExitStack:
         stack = ExitStack()
-        stack.enter_context(mock.patch.object(layers, "convolve", convolve))
-        stack.enter_context(mock.patch.object(layers, "convolve_transposed", convolve_transposed))
+        for layer, function in ((EnsembleConv2d, convolve), (EnsembleConvTranspose2d, convolve_transposed)):
+            stack.enter_context(mock.patch.object(layer, "forward", forward_by(function)))
         return stack
 
     return patched
@@ -99,9 +92,7 @@ def instead(convolve: Function, convolve_transposed: Function) -> Callable[[], E
 
 CANDIDATES = {
     "the package's choice": ExitStack,
-    "batched products of patches": products_everywhere,
-    "one by one": instead(each(F.conv2d, False), each(F.conv_transpose2d, False)),
-    "one by one, channels last": instead(each(F.conv2d, True), each(F.conv_transpose2d, True)),
+    "one by one, channels first": instead(first_channels(F.conv2d), first_channels(F.conv_transpose2d)),
     "groups": instead(grouped(F.conv2d), grouped(F.conv_transpose2d)),
     "vmap": instead(mapped(F.conv2d), mapped(F.conv_transpose2d)),
     "torch's unfold, products, fold": instead(unfolded, folded),
@@ -131,6 +122,15 @@ def step(vae: VAE, x: Tensor, noise: Tensor) -> Callable[[], None]:
     return replayed(run, DEVICE)
 
 
+def counted(shape: tuple[int, int, int]) -> int:
+    """Return the multiply-adds of a model-step."""
+    vae = VAE(NETWORK, shape, [0])
+    with FlopCounterMode(display=False) as counter:
+        distortion, rate = vae(torch.rand(1, BATCH, math.prod(shape)), torch.randn(1, BATCH, NETWORK.latent_dim))
+        (distortion + rate).sum().backward()
+    return counter.get_total_flops() // 2
+
+
 def peak(dtype: torch.dtype) -> float:
     """Return multiply-adds a second of a large matrix product."""
     size = 8192 if DEVICE.type == "cuda" else 2048
@@ -141,14 +141,13 @@ def peak(dtype: torch.dtype) -> float:
 def main() -> None:
     torch.set_num_threads(THREADS)
     torch.set_flush_denormal(True)
-    keep_freed_memory()
     print(f"{DEVICE}, {THREADS} threads, torch {torch.__version__}, batches of {BATCH}, {ROUNDS} rounds, {NETWORK}")
     for shape in SHAPES:
         for precision in ("float32", "bfloat16"):
             dtype = getattr(torch, precision)
             fastest_product = peak(dtype)
-            cost = step_cost(NETWORK, shape, members=1, batch_size=BATCH, precision=precision)
-            print(f"{shape}, {precision}: {cost.multiply_adds / 1e9:.2f} 10^9 multiply-adds a model-step;", end=" ")
+            multiply_adds = counted(shape)
+            print(f"{shape}, {precision}: {multiply_adds / 1e9:.2f} 10^9 multiply-adds a model-step;", end=" ")
             print(f"the peak is {fastest_product / 1e9:.0f} 10^9 a second")
             best = {name: dict.fromkeys(MEMBERS, math.inf) for name in CANDIDATES}
             for members in MEMBERS:
@@ -166,7 +165,7 @@ def main() -> None:
             heads = "".join(f"{f'{members} members':>12}" for members in MEMBERS)
             print(f"{'ms a model-step':<32}{heads}{'share of the peak':>20}")
             for name, times in best.items():
-                share = cost.multiply_adds / min(times.values()) / fastest_product
+                share = multiply_adds / min(times.values()) / fastest_product
                 print(
                     f"{name:<32}{''.join(f'{1e3 * taken:>12.2f}' for taken in times.values())}{share:>20.0%}",
                     flush=True,

@@ -1,13 +1,18 @@
-"""A reader of the built site: a browser window, the pages that there are, and what can be asked of them."""
+"""A reader of the built site: a browser window, the pages that there are, and what axe-core finds on one."""
 
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from playwright.sync_api import Browser, Page, Route
 
 ROOT = Path(__file__).parents[1]
 DESKTOP, PHONE = (1400, 900), (390, 844)
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+FAULTS = """async ([context, options]) => (await axe.run(context, {resultTypes: ["violations"], ...options})).violations
+    .filter(fault => ["serious", "critical"].includes(fault.impact))
+    .map(fault => [fault.id, fault.help, fault.nodes.map(node => node.html.slice(0, 200))])"""
 # What the widgets' own scripts say of themselves on every page.
 EXPECTED_MESSAGES = ("strict mode: use allowUnionTypes",)
 
@@ -23,6 +28,16 @@ PAGES = [TOC["root"], *_files(TOC)]
 NOTEBOOKS = [page for page in PAGES if "kernelspec:" in (ROOT / "book" / f"{page}.md").read_text()]
 # What Sphinx makes besides.
 MADE_PAGES = ["genindex", "py-modindex", "search"]
+
+
+def serious_faults(page: Page, context: str = "html", **options: Any) -> list[Any]:
+    """Return what axe-core finds in the part of a page that matches a selector; skip the test where it is missing."""
+    if not AXE.is_file():
+        pytest.skip(f"axe-core is not in {AXE.parent}, so accessibility was not checked; `make set-up` fetches it.")
+    if not page.evaluate("window.axe !== undefined"):
+        page.evaluate(AXE.read_text())
+    found: list[Any] = page.evaluate(FAULTS, [context, options])
+    return found
 
 
 class Reader:

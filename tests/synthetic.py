@@ -9,8 +9,9 @@ import pandas as pd
 
 from ratereg import Results, Study
 from ratereg.data.splits import checked_share
+from ratereg.measurements import Annealed, ByDistance, FreshInformation, ImportanceWeighted, Latents, Pictures
+from ratereg.studies.assemble import Facts, identity_of
 from ratereg.studies.catalog import identify
-from ratereg.studies.fresh import fresh_sizes
 
 IMAGES = {"tetrominoes": (163_840, 3, 32), "fashion-mnist": (70_000, 1, 28), "mnist": (70_000, 1, 28)}
 OWN_TEST_IMAGES = {"fashion-mnist": 10_000, "mnist": 10_000}
@@ -38,47 +39,34 @@ def synthetic(
     The functions get, by name, split, share, n_train, network, layers, width, latent_dim, beta, seed, partition, step
     and steps. `bound_gap` is what the ELBO lies below annealed importance sampling's estimate.
     """
+    bounds = {ImportanceWeighted: 1.0, Annealed: 0.0}
     rows: list[dict[str, Any]] = []
-    for index, member in enumerate(study.members):
-        n_train, n_test = _counts(member.data)
-        binarized = f", {member.data.binarize} binarization" if member.data.binarize else ""
-        where = {
-            "member": index,
-            "dataset": member.data.source + binarized,
-            "split": member.data.split,
-            "share": math.nan if member.data.share is None else member.data.share,
-            "n_train": n_train,
-            "n_test": n_test,
-            "network": member.network.name,
-            "layers": member.network.layers,
-            "width": member.network.width,
-            "latent_dim": member.network.latent_dim,
-            "prior": "gaussian",
-            "likelihood": "bernoulli",
-            "beta": member.beta,
-            "seed": member.seed,
-        }
+    for index, training in enumerate(study.trainings("bfloat16")):
+        n_train, n_test = _counts(training.data)
+        binarized = f", {training.data.binarize} binarization" if training.data.binarize else ""
+        where = identity_of(training, index, Facts(training.data.source + binarized, (1, 1, 1), 0, n_train, n_test))
         for step in study.record_steps:
             last = step == study.steps
             for partition, available in (("train", n_train), ("test", n_test)):
-                count = available if last else min(available, study.trajectory_images)
-                at = where | {"partition": partition, "step": step, "steps": study.steps}
+                at = where | {"partition": partition, "step": step}
                 d, r = distortion(**at), rate(**at)
-                bound = bound_gap(**at) - d - r if last and study.bound_images else math.nan
-                row = where | {"step": step, "partition": partition} | _information(r, count)
+                row = where | {"step": step, "partition": partition}
+                row |= _information(r, available if last else min(available, 4096))
                 row |= {"distortion": d, "distortion_se": 0.1, "negative_elbo": d + r, "negative_elbo_se": 0.1}
-                row |= {"importance_weighted_bound": bound - 1, "importance_weighted_bound_se": 1.0}
-                annealed = bound if study.annealed_images else math.nan
-                rows.append(row | {"annealed_importance_sampling": annealed, "annealed_importance_sampling_se": 1.0})
-        if study.fresh_images:
-            at = where | {"partition": "test", "step": study.steps, "steps": study.steps}
-            for size in fresh_sizes(study.fresh_images):
+                for kind, below in bounds.items():
+                    if study.measurement(kind):
+                        value = bound_gap(**at) - d - r - below if last else math.nan
+                        row |= {kind.columns[0]: value, kind.columns[1]: 1.0 if last else math.nan}
+                rows.append(row)
+        if fresh := study.measurement(FreshInformation):
+            at = where | {"partition": "test", "step": study.steps}
+            for size in fresh.sizes:
                 row = where | {"step": study.steps, "partition": "fresh"} | _information(rate(**at), size)
-                if size == study.fresh_images:
+                if size == fresh.images:
                     row |= {"information_lower_bound": 0.6 * rate(**at), "information_lower_bound_se": 0.1}
                     row |= {"information_upper_bound": 0.9 * rate(**at), "information_upper_bound_se": 0.1}
                 rows.append(row)
-    table = pd.DataFrame(rows).assign(diverged_at=math.nan)
+    table = pd.DataFrame(rows).assign(diverged_at=math.nan, failure=math.nan)
     identity = identify(study)
     facts = {"study": identity[0], "scale": identity[1]} if identity else {}
     provenance = facts | {
@@ -127,7 +115,9 @@ def _information(rate: float, count: int) -> dict[str, float]:
 def _arrays(study: Study, distortion: Callable[..., float], table: pd.DataFrame) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     _, channels, side = IMAGES.get(study.axis_data[0].source, (0, 1, 28))
-    shape, members = (study.pictures, channels, side, side), len(study)
+    pictures, kept = study.measurement(Pictures), study.measurement(Latents)
+    assert pictures and kept
+    shape, members = (pictures.count, channels, side, side), len(study)
     latents = max(network.latent_dim for network in study.axis_networks)
     arrays: dict[str, np.ndarray] = {
         "test_originals": generator.integers(0, 256, (len(study.axis_data), *shape), dtype=np.uint8),
@@ -135,9 +125,9 @@ def _arrays(study: Study, distortion: Callable[..., float], table: pd.DataFrame)
         "member_dataset": np.array([study.axis_data.index(member.data) for member in study.members]),
     }
     for name in ("train_mean", "train_log_var", "test_mean", "test_log_var"):
-        arrays[name] = generator.normal(size=(members, study.latents, latents)).astype(np.float32)
-    if study.distances:
-        distance = np.linspace(0.05, 0.25, study.distances)
+        arrays[name] = generator.normal(size=(members, kept.count, latents)).astype(np.float32)
+    if by_distance := study.measurement(ByDistance):
+        distance = np.linspace(0.05, 0.25, by_distance.classes)
         last = table[(table["step"] == study.steps) & (table["partition"] == "test")].set_index("member")
         arrays["distance"] = np.tile(distance, (members, 1))
         arrays["distance_distortion"] = last["distortion"].loc[range(members)].to_numpy()[:, None] + 50 * distance

@@ -1,13 +1,13 @@
-"""The executed notebook of each page, to download and for Colab.
+"""The executed notebook of each page, to download and for Colab, and the times of execution.
 
-Both run wherever the package is installed, for the published results come with it. What only Jupyter Book understands
-is put into plain Markdown, and Colab's begins with a cell that installs the package.
+The notebooks run wherever the package is installed, because the published results come with it. What only Jupyter Book
+understands becomes plain Markdown, and Colab's notebook begins with a cell that installs the package.
 """
 
+import posixpath
 import re
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -16,43 +16,49 @@ from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from ratereg_repository import Repository
-
-COLAB_FOLDER = "colab"
+from ratereg_repository import requirement
 
 
-def equation_number(env: BuildEnvironment, label: str) -> str:
-    """Return an equation's number on the site, or its label if it has none."""
-    known = env.get_domain("math").equations.get(label)  # type: ignore[attr-defined]
-    if known is None:
-        return label
-    document, number = known
-    numbers = env.toc_fignumbers.get(document, {}).get("displaymath", {})
-    return ".".join(map(str, numbers.get(f"equation-{label}", (number,))))
+def is_notebook(env: BuildEnvironment, page: str) -> bool:
+    """Return whether a page has cells that are executed."""
+    return "kernelspec" in env.metadata.get(page, {})
 
 
-def figure_number(env: BuildEnvironment, label: str) -> str:
-    """Return a figure's number on the site, or its label if it has none."""
-    document, target, _ = env.get_domain("std").labels.get(label, ("", "", ""))  # type: ignore[attr-defined]
-    numbers = env.toc_fignumbers.get(document, {}).get("figure", {}).get(target)
+def with_outputs(app: Sphinx, page: str) -> Any:
+    """Return the executed notebook of a page, or None where the page is no notebook.
+
+    MyST-NB writes a notebook for each page, but without the outputs that it takes from its cache.
+    """
+    if not is_notebook(app.env, page):
+        return None
+    notebook = nbformat.read(Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb", as_version=4)
+    with suppress(KeyError):
+        cache = get_cache(app.env.mystnb_config.execution_cache_path)  # type: ignore[attr-defined]
+        _, notebook = cache.merge_match_into_notebook(notebook)
+    return notebook
+
+
+def number(env: BuildEnvironment, label: str) -> str:
+    """Return the number that a figure or an equation has on the site, or else its label."""
+    equations = env.get_domain("math").equations  # type: ignore[attr-defined]
+    if label in equations:
+        page, kind, target = equations[label][0], "displaymath", f"equation-{label}"
+    else:
+        page, target, _ = env.get_domain("std").labels.get(label, ("", "", ""))  # type: ignore[attr-defined]
+        kind = "figure"
+    numbers = env.toc_fignumbers.get(page, {}).get(kind, {}).get(target)
     return ".".join(map(str, numbers)) if numbers else label
 
 
-def section(env: BuildEnvironment, page: str, label: str, text: str | None) -> str:
-    """Return a link to the notebook of a labeled section, or the words alone where there is none."""
+def section(env: BuildEnvironment, page: str, label: str, words: str | None) -> str:
+    """Return a link to the notebook with a labeled section, or the words only where there is none."""
     domain = env.get_domain("std")
-    document, _, title = domain.labels.get(label, ("", "", ""))  # type: ignore[attr-defined]
-    document = document or domain.anonlabels.get(label, ("", ""))[0]  # type: ignore[attr-defined]
-    words = text or title or label
-    if not document or document == page or "kernelspec" not in env.metadata.get(document, {}):
+    named, anonymous = domain.labels, domain.anonlabels  # type: ignore[attr-defined]
+    target, _, title = named.get(label) or (*anonymous.get(label, ("", "")), label)
+    words = words or title
+    if target == page or not is_notebook(env, target):
         return words
-    # Notebooks lie in one folder, but for the index above them.
-    above = len(PurePosixPath(page).parts) - 1
-    return (
-        f"[{words}]({'../' * above}{document}.ipynb)"
-        if document.count("/") != above
-        else f"[{words}]({PurePosixPath(document).name}.ipynb)"
-    )
+    return f"[{words}]({posixpath.relpath(target, posixpath.dirname(page) or '.')}.ipynb)"
 
 
 def plain(text: str, env: BuildEnvironment, page: str) -> str:
@@ -60,118 +66,82 @@ def plain(text: str, env: BuildEnvironment, page: str) -> str:
 
     def role(match: re.Match[str]) -> str:
         name, content = match.groups()
-        words, target = m.groups() if (m := re.fullmatch(r"(.*?)\s*<(.*)>", content)) else (None, content)
+        words, target = found.groups() if (found := re.fullmatch(r"(.*?)\s*<(.*)>", content)) else (None, content)
         target = target.lstrip("~!")
-        roles: dict[str, Callable[[], str]] = {
-            "eq": lambda: f"({equation_number(env, target)})",
-            "numref": lambda: f"Figure {figure_number(env, target)}",
-            "ref": lambda: section(env, page, target, words),
-            "doc": lambda: words or target,
-            "term": lambda: words or target,
-            "glue:text": lambda: words or target,
-        }
+        if name == "eq":
+            return f"({number(env, target)})"
+        if name == "numref":
+            return f"Figure {number(env, target)}"
+        if name == "ref":
+            return section(env, page, target, words)
         if name.startswith("cite"):
             return f"[{target}]"
-        return roles[name]() if name in roles else f"`{words or target}`"
+        return words or target if name in ("doc", "term", "glue:text") else f"`{words or target}`"
 
-    text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.MULTILINE)
-    text = re.sub(
-        r"^```\{(?!code-cell).*?^```$", "*(What stands here is on the book's site.)*", text, flags=re.M | re.S
-    )
-    text = re.sub(r"\$\$ *\(([\w-]+)\)", lambda match: rf"\tag{{{equation_number(env, match[1])}}}" + "\n$$", text)
+    text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
+    text = re.sub(r"^```\{(?!code-cell).*?^```$", "*(Shown on the book's site.)*", text, flags=re.M | re.S)
+    text = re.sub(r"\$\$ *\(([\w-]+)\)", lambda match: rf"\tag{{{number(env, match[1])}}}" + "\n$$", text)
     text = re.sub(r"\{([\w:]+)\}`([^`]+)`", role, text)
     return re.sub(r"(?<!!)\[([^\]]+)\]\(([\w-]+)\)", lambda match: section(env, page, match[2], match[1]), text)
 
 
-def note(title: str, requirement: str | None) -> Any:
-    """Return the cell that says what a downloaded notebook needs."""
-    needs = f'`pip install "{requirement}"`' if requirement else "`pip install .` in its source tree"
-    return nbformat.v4.new_markdown_cell(
-        f"*This is the page “{title}” of the book, as it was executed. It runs where `ratereg` is installed "
-        f"({needs}), and finds the published results there.*",
-        id="what-it-needs",
-    )
-
-
-def installing(requirement: str) -> Any:
-    """Return the cell that gets the package where it is not installed."""
-    return nbformat.v4.new_code_cell(f'%pip install --quiet "{requirement}"', id="install")
-
-
-def with_outputs(app: Sphinx, page: str) -> Any:
-    """Return the notebook of a page with its outputs, or None if the page is no notebook.
-
-    MyST-NB writes one for each page, but without the outputs that it takes from the cache.
-    """
-    path = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
-    if "kernelspec" not in app.env.metadata.get(page, {}) or not path.is_file():
-        return None
-    notebook = nbformat.read(path, as_version=4)
-    cache = app.config.nb_execution_cache_path
-    if cache and not any(cell.get("outputs") for cell in notebook.cells):
-        # A page that was not executed has no match.
-        with suppress(KeyError):
-            _, notebook = get_cache(cache).merge_match_into_notebook(notebook)
-    return notebook
-
-
-def executed(app: Sphinx, page: str) -> Any:
-    """Return the notebook of a page in plain Markdown and with its outputs, or None if the page is no notebook."""
-    notebook = with_outputs(app, page)
-    if notebook is None:
-        return None
-    for key in ("source_map", "jupytext"):
-        notebook.metadata.pop(key, None)
-    notebook.nbformat_minor = 5
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number}"
-        if cell.cell_type == "markdown":
-            cell.source = plain(cell.source, app.env, page)
-    return notebook
-
-
-def offer_notebook(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
-) -> None:
-    """Write a page's executed notebook beside its source, where the theme links to it, and one for Colab."""
-    if doctree is not None and (notebook := executed(app, page)) is not None:
-        write_both(app, page, notebook)
+def offer_notebook(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Let the theme link to a page's notebook next to its source, where `write_notebooks` puts it."""
+    if doctree is not None and is_notebook(app.env, page):
         context["ipynb_source"] = f"{page}.ipynb"
 
 
-def write_missing(app: Sphinx, failure: Exception | None) -> None:
-    """Write the notebooks of pages that are not written by themselves, as where the book is one page of HTML."""
+def write_notebooks(app: Sphinx, failure: Exception | None) -> None:
+    """Write each page's notebook to download and, where the repository is known, the notebook for Colab."""
     if failure is not None or app.builder.format != "html":
         return
+    source = requirement()
+    needs = f'`pip install "{source}"`' if source else "`pip install .` in its source tree"
     for page in sorted(app.env.found_docs):
-        there = (Path(app.outdir) / "_sources" / f"{page}.ipynb").is_file()
-        if not there and (notebook := executed(app, page)) is not None:
-            write_both(app, page, notebook)
-
-
-def write_both(app: Sphinx, page: str, notebook: Any) -> None:
-    """Write a page's notebook to download and, where the repository is known, the one for Colab."""
-    repository = Repository.from_environment()
-    requirement = repository.requirement if repository else None
-    notebook.cells.insert(0, note(app.env.titles[page].astext(), requirement))
-    write(notebook, Path(app.outdir) / "_sources" / f"{page}.ipynb")
-    if requirement:
-        notebook.cells.insert(1, installing(requirement))
-        write(notebook, Path(app.outdir).parent / COLAB_FOLDER / f"{page}.ipynb")
+        if (notebook := with_outputs(app, page)) is None:
+            continue
+        for key in ("source_map", "jupytext"):
+            notebook.metadata.pop(key, None)
+        notebook.nbformat_minor = 5
+        for index, cell in enumerate(notebook.cells):
+            cell.id = f"cell-{index}"
+            if cell.cell_type == "markdown":
+                cell.source = plain(cell.source, app.env, page)
+        about = (
+            f"*This is the page “{app.env.titles[page].astext()}” of the book, as executed. It runs where `ratereg` is "
+            f"installed ({needs}), and finds the published results there.*"
+        )
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(about, id="what-it-needs"))
+        write(notebook, Path(app.outdir) / "_sources" / f"{page}.ipynb")
+        if source:
+            install = nbformat.v4.new_code_cell(f'%pip install --quiet "{source}"', id="install")
+            notebook.cells.insert(1, install)
+            write(notebook, Path(app.outdir).parent / "colab" / f"{page}.ipynb")
 
 
 def write(notebook: Any, path: Path) -> None:
-    """Write a notebook, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
+    """Write a valid notebook into a folder that may not exist yet."""
     nbformat.validate(notebook)
-    nbformat.write(notebook, unfinished)
-    unfinished.replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+
+
+def complete_times(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Add titles and the sum to MyST-NB's table of execution times (the directive `nb-exec-table`)."""
+    for table in doctree.findall(nodes.table):
+        header, *rows = table.findall(nodes.row)
+        if header.astext().endswith("Run Time (s)\n\nStatus"):
+            for row in rows:
+                for name in row.children[0].findall(nodes.Text):
+                    name.parent.replace(name, nodes.Text(app.env.titles[str(name)].astext()))
+            total = sum(float(row.children[3].astext()) for row in rows)
+            last = ["All pages", "", "", f"{total:.1f}", ""]
+            rows[-1].parent += nodes.row("", *(nodes.entry("", nodes.paragraph("", text)) for text in last))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
-    # The theme makes the download menu at 501.
-    app.connect("html-page-context", offer_notebook, priority=450)
-    app.connect("build-finished", write_missing)
+    app.connect("html-page-context", offer_notebook, priority=450)  # the theme makes the download menu at 501
+    app.connect("build-finished", write_notebooks)
+    app.connect("doctree-resolved", complete_times)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

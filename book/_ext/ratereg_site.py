@@ -1,7 +1,4 @@
-"""What the site needs beyond Jupyter Book, of which the modules beside this one do a part each.
-
-The book is built in book/, one level below the top of the source tree. Here: pages are never stale.
-"""
+"""The site's own extension of Sphinx: sets up the modules next to it, and keeps pages from going stale."""
 
 import hashlib
 import os
@@ -12,70 +9,58 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-# Scripts, the pages' HTML, links to the repository, notebooks to download, the reference, the pages' times, figures and
-# their data, stills of widgets, and how long reading takes.
-PARTS = (
-    "ratereg_scripts",
-    "ratereg_pages",
-    "ratereg_repository",
-    "ratereg_notebooks",
-    "ratereg_reference",
-    "ratereg_times",
-    "ratereg_figures",
-    "ratereg_widgets",
-    "reading_time",
-)
+from ratereg.rerun.text_notebooks import read_notebook
 
-# What the pages' numbers and pictures come from besides the cells, which the execution cache knows by itself.
-SOURCES = ("src/ratereg", "results", "requirements.txt")
+PARTS = ("repository", "notebooks", "figures", "widgets", "pages")
+
+SOURCES = ("src/ratereg/**/*", "results/**/*", "requirements.txt")
+"""Files that pages depend on. The execution cache of MyST-NB knows the cells only."""
+
+SITE = ("book/_ext/*.py", "book/_scripts/*.js", "book/_static/*.css")
+WORDS_PER_MINUTE = 200
 
 
-def digest_of(root: Path) -> str:
-    """Return a digest of every file under root/SOURCES."""
-    digest = hashlib.sha256()
-    for source in SOURCES:
-        path = root / source
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in files:
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(root)}\0{file.stat().st_size}\0".encode())
-                digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def digest(root: Path, patterns: tuple[str, ...]) -> str:
+    """Return a digest of the names and contents of the files below `root` that match one of the patterns."""
+    files = sorted(path for pattern in patterns for path in root.glob(pattern) if path.suffix != ".pyc")
+    contents = [(path.relative_to(root), path.read_bytes()) for path in files if path.is_file()]
+    return hashlib.sha256(b"".join(f"{name}\0{len(text)}\0".encode() + text for name, text in contents)).hexdigest()[
+        :16
+    ]
 
 
-def use_cache_of_these_sources(app: Sphinx, config: Config) -> None:
-    """Keep executed notebooks in a cache of their own for each state of SOURCES.
-
-    A new state is a changed setting too, for which Sphinx reads every page again.
-    """
+def key_pages_by_sources(app: Sphinx, config: Config) -> None:
+    """Give each state of the sources an execution cache of its own, and let Sphinx read all pages again."""
+    root = Path(app.srcdir).resolve().parent
     caches = Path(app.outdir).parent / ".jupyter_cache"
-    current = caches / digest_of(Path(app.srcdir).resolve().parent)
-    for other in caches.glob("*"):
-        if other != current:
-            shutil.rmtree(other)
+    current = caches / digest(root, SOURCES)
+    for other in set(caches.glob("*")) - {current}:
+        shutil.rmtree(other)
+    # A changed setting of the environment makes every page outdated.
     config.nb_execution_cache_path = str(current)
+    config.ratereg_site_digest = digest(root, SITE)
 
 
-def begin_anew_with_other_modules(app: Sphinx, config: Config) -> None:
-    """Let Sphinx read and write all pages again when modules, styles or scripts of the site have changed."""
-    book = Path(__file__).parents[1]
-    files = [file for kind in ("_ext/*.py", "_scripts/*.js", "_static/*.css") for file in sorted(book.glob(kind))]
-    made_by = b"".join(file.read_bytes() for file in files)
-    config.ratereg_made_by = hashlib.sha256(made_by).hexdigest()
+def minutes(page: Path) -> int:
+    """Return the minutes that it takes to read a text notebook without its code, at least one."""
+    texts = [cell.source for cell in read_notebook(page).cells if cell.cell_type == "markdown"]
+    return max(1, round(len(" ".join(texts).split()) / WORDS_PER_MINUTE))
 
 
-def search_in_one_place(app: Sphinx, config: Config) -> None:
-    """Leave the search field in the sidebar alone: the theme would add a bar with another one on top of every page."""
-    config.html_theme_options["navbar_persistent"] = []
+def offer_reading_times(app: Sphinx, config: Config) -> None:
+    """Define `{{ minutes.capacity }}` and the like, the reading time of each page."""
+    pages = sorted(path for pattern in ("*.md", "notebooks/*.md") for path in Path(app.srcdir).glob(pattern))
+    times = {page.stem: minutes(page) for page in pages}
+    config.myst_substitutions |= {"words_a_minute": WORDS_PER_MINUTE, "minutes": times}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
-    # Kernels inherit it: a published study that has no result is then an error, not an hour of training.
+    # Kernels inherit it: a published study without a result is then an error, not an hour of training.
     os.environ["RATEREG_BUILDING_SITE"] = "1"
     for part in PARTS:
-        app.setup_extension(part)
-    app.add_config_value("ratereg_made_by", "", "env")
-    for handler in (use_cache_of_these_sources, begin_anew_with_other_modules, search_in_one_place):
-        app.connect("config-inited", handler)
+        app.setup_extension(f"ratereg_{part}")
+    app.add_config_value("ratereg_site_digest", "", "env")
+    app.connect("config-inited", key_pages_by_sources)
+    app.connect("config-inited", offer_reading_times)
     return {"parallel_read_safe": True, "parallel_write_safe": False}

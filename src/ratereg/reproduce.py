@@ -1,19 +1,25 @@
-"""Training one member of a committed result again, and its numbers beside the committed ones."""
+"""Training a member of a committed result again, and its numbers beside the committed ones."""
 
 import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
-from tqdm.auto import tqdm
 
-from ratereg.storage import remove_checkpoint
+from ratereg.measurements import Information, RateDistortion
+from ratereg.storage import cache_directory
 from ratereg.studies import Results, published
+from ratereg.studies.assemble import Facts, joined_rows
 from ratereg.studies.results import find_published
-from ratereg.studies.run import checked_devices
-from ratereg.studies.shard import Shard, run_shard
-from ratereg.training.interruption import interruptible
+from ratereg.studies.run import checked_devices, complete
+from ratereg.studies.shard import model_of
 
 __all__ = ["committed", "describe_members", "reproduce"]
 
@@ -26,8 +32,7 @@ def committed(name: str, scale: str | None = None) -> Results:
     Raises:
         ValueError: there is no such study or scale, or it has no committed result.
     """
-    study = published(name, scale)
-    place = find_published(study.digest)
+    place = find_published(published(name, scale).digest)
     if place is None:
         raise ValueError(f"reproduce: name is {name!r}, which has no committed result at that scale; give another one.")
     return Results.load(place)
@@ -36,10 +41,11 @@ def committed(name: str, scale: str | None = None) -> Results:
 def describe_members(results: Results) -> str:
     """Return a line for each member of a result, with its number."""
     lines = []
-    for number, (data, network, seed, beta) in enumerate(results.study.members):
+    for number, (data, network, prior, seed, beta) in enumerate(results.study.members):
         counts = {"share": data.share, "n_train": data.n_train, "binarize": data.binarize}
         images = "".join(f", {name} {value}" for name, value in counts.items() if value)
-        lines.append(f"{number:4}  {data.source} {data.split}{images}; {network}; seed {seed}; beta {beta:g}")
+        what = f"{data.source} {data.split}{images}; {network.label}; {prior.label} prior"
+        lines.append(f"{number:4}  {what}; seed {seed}; beta {beta:g}")
     return "\n".join(lines)
 
 
@@ -52,20 +58,20 @@ def reproduce(
     progress: bool = True,
     checkpoint_seconds: float = 300,
 ) -> pd.DataFrame:
-    """Train a member of a result again, whatever is cached, and return its last step beside the committed one.
+    """Train a member of a result again, even if it is cached, and return its last step beside the committed one.
 
-    Where processor, versions and number of threads are those of the provenance, the same seed gives the same numbers.
-    Elsewhere another rounding leads training along another path, as another seed does. So the interval is that of one
-    more run: the mean over the committed seeds plus and minus t times their standard deviation times
-    sqrt(1 + 1 / seeds), in which it lies in 95 of 100 cases.
+    With the processor, versions and number of threads of the provenance, the same seed gives the same numbers.
+    Elsewhere other rounding leads training along another path, as another seed does. So the interval is a prediction
+    interval for one more run: the mean over the committed seeds plus and minus t times their standard deviation times
+    sqrt(1 + 1 / seeds), which holds 95 of 100 runs.
 
     Arguments:
         results: the committed result.
-        member: its number in the table's column of that name.
-        seed: train this seed instead of the member's own.
-        device: to train on; None for a GPU if there is one, else the CPU.
-        progress: show a bar.
-        checkpoint_seconds: how often the state is kept; a run that was stopped goes on.
+        member: number of the member in the table's column of that name.
+        seed: seed to train with instead of the member's own.
+        device: device to train on; None for a GPU if there is one, else the CPU.
+        progress: whether to show a bar.
+        checkpoint_seconds: time between checkpoints; the same call resumes a run that was stopped.
 
     Returns:
         one row per partition and quantity, in nats, with `committed`, `rerun`, the interval's ends `low` and `high`
@@ -75,42 +81,56 @@ def reproduce(
         Stopped: the run was interrupted; its state is kept.
         ValueError: there is no such member, or the device or the data are refused.
     """
-    study = results.study
-    if not 0 <= member < len(study):
-        raise ValueError(f"reproduce: member is {member}; give a number from 0 to {len(study) - 1}.")
-    chosen = study.members[member]
-    trained = chosen if seed is None else chosen._replace(seed=seed)
-    shard = Shard(study.of(trained), (trained,))
-    chosen_device = checked_devices(device)[0]
-    with interruptible() as stop, tqdm(total=study.steps, unit=" steps", disable=not progress) as bar:
-
-        def report(made: int) -> None:
-            bar.update(made)
-
-        rerun = run_shard(
-            shard,
-            chosen_device,
+    if not 0 <= member < len(results.study):
+        raise ValueError(f"reproduce: member is {member}; give a number from 0 to {len(results.study) - 1}.")
+    training = results.trainings[member]
+    final = results.final
+    alike = final[(final["setting"] == training.setting) & (final["beta"] == training.beta)]
+    if seed is not None:
+        training = replace(training, seed=seed)
+    target = checked_devices(device)[0]
+    images = training.data.load()
+    with _cache_of_its_own(training.digest):
+        complete(
+            [training],
+            (),
+            {training.data: Facts.of(images)},
+            devices=[target],
+            progress=progress,
             checkpoint_seconds=checkpoint_seconds,
-            report=report,
-            stop=stop,
+            with_weights=True,
         )
-    remove_checkpoint(shard.directory / "checkpoint")
-    final = results.final[results.final["partition"].isin(["train", "test"])]
-    alike = [number for number, one in enumerate(study.members) if one._replace(seed=0) == chosen._replace(seed=0)]
-    here = {str(partition): rows for partition, rows in rerun.final.groupby("partition")}
+        model = model_of([training], images.image_shape).to(target)
+    asked = [one for one in results.study.measurements if isinstance(one, RateDistortion | Information)]
+    here = {row["partition"]: row for row in joined_rows([one(model, images).rows for one in asked])}
     rows = []
-    for partition, of_seeds in final[final["member"].isin(alike)].groupby("partition", sort=False):
+    for partition, of_seeds in alike[alike["partition"].isin(list(here))].groupby("partition", sort=False):
         own = of_seeds[of_seeds["member"] == member].iloc[0]
-        for quantity in _QUANTITIES:
+        for quantity in (name for name in _QUANTITIES if name in of_seeds):
             low, high = _prediction_interval(of_seeds[quantity].to_numpy())
-            value = here[str(partition)][quantity].iloc[0]
+            value = here[str(partition)][quantity]
             row = {"partition": partition, "quantity": quantity, "committed": own[quantity], "rerun": value}
             rows.append(row | {"low": low, "high": high, "within": bool(low <= value <= high)})
     return pd.DataFrame(rows)
 
 
+@contextmanager
+def _cache_of_its_own(name: str) -> Iterator[None]:
+    """Let nothing that is cached be found; the cache of this run is removed at its end, and stays if it is stopped."""
+    usual = os.environ.get("RATEREG_CACHE")
+    own: Path = cache_directory() / "reproduced" / name
+    os.environ["RATEREG_CACHE"] = str(own)
+    try:
+        yield
+        shutil.rmtree(own, ignore_errors=True)
+    finally:
+        del os.environ["RATEREG_CACHE"]
+        if usual is not None:
+            os.environ["RATEREG_CACHE"] = usual
+
+
 def _prediction_interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95% interval of one more value of a normal sample; NaN for a single value."""
+    """Return the 95% interval for one more value of a normal sample; NaN for a single value."""
     count = len(values)
     if count < 2:
         return math.nan, math.nan

@@ -1,17 +1,17 @@
 """A result's table over seeds: its settings and their names, means, and Student's t intervals.
 
-A setting is one data set, split, training size, network, prior and likelihood. Its members differ in beta and seed.
+A setting is everything that is trained but beta and seed. Its identity is the digest in the table's column `setting`,
+and a problem's, a setting without its number of steps, that in the column `problem`; labels are for people only.
 """
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-
-from ratereg.models import MLP, Convolutional
 
 __all__ = [
     "DATA",
@@ -19,24 +19,34 @@ __all__ = [
     "SETTING",
     "Interval",
     "data_label",
+    "described",
     "groups",
+    "labels",
     "mean_interval",
     "network_label",
     "over_seeds",
 ]
 
-DATA = ("dataset", "split", "share", "n_train", "n_test")
-"""The columns that say what was learned from."""
+DATA = ("data", "n_test")
+"""The columns that identify the images: the digest of the training images, and how many test images there are."""
 
-NETWORK = ("network", "layers", "width", "latent_dim", "prior", "likelihood")
-"""The columns that say what learned."""
+NETWORK = ("architecture", "prior", "likelihood")
+"""The columns that name the model."""
 
-SETTING = (*DATA, *NETWORK)
-"""The columns within which betas and seeds are compared."""
+SETTING = ("setting", "n_test")
+"""The columns within which betas and seeds are compared: the digest, and the test images measured on."""
+
+_TOLD = ("share", "data_seed", "latent_dim", "prior", "likelihood", "steps", "batch_size", "learning_rate", "schedule")
+_TOLD += ("warm_up", "precision")
+"""The columns that tell settings apart in words if data and network do not."""
+
+COLUMNS = ("setting", "problem", "dataset", "data", "split", "n_train", "n_test", "network", "layers", "width")
+COLUMNS += ("architecture", *_TOLD)
+"""The columns that describe a setting."""
 
 
 class Interval(NamedTuple):
-    """A mean and the ends of its confidence interval; NaN ends where there is one value alone."""
+    """A mean and the ends of its confidence interval, NaN for a single value."""
 
     mean: float
     low: float
@@ -52,16 +62,17 @@ class Interval(NamedTuple):
 def mean_interval(values: Sequence[float] | np.ndarray | pd.Series, level: float = 0.95) -> Interval:
     """Return the mean of independent values and its two-sided t interval of the given level.
 
+    Raises:
+        ValueError: the level is not between 0 and 1.
+
     Source: Student (1908).
     """
+    if not 0 < level < 1:
+        raise ValueError(f"mean_interval: level is {level!r}; give a number between 0 and 1.")
     array = np.asarray(values, dtype=float)
     count = len(array)
-    if count == 0:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    mean = float(array.mean())
-    if count == 1:
-        return Interval(mean, math.nan, math.nan, 1)
-    half_width = float(stats.t.ppf((1 + level) / 2, count - 1) * stats.sem(array))
+    mean = float(array.mean()) if count else math.nan
+    half_width = float(stats.t.ppf((1 + level) / 2, count - 1) * stats.sem(array)) if count > 1 else math.nan
     return Interval(mean, mean - half_width, mean + half_width, count)
 
 
@@ -73,12 +84,12 @@ def over_seeds(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = 
         columns: to average; X comes with X_low and X_high.
         by: more columns to keep apart, for example "step".
     """
-    keys = [*SETTING, "beta", "partition", *by]
+    keys = ["beta", "partition", *by]
     rows = []
-    for key, group in table.groupby(keys, dropna=False, sort=False):
-        row: dict[str, object] = dict(zip(keys, key, strict=True)) | {"seeds": len(group)}
+    for here in groups(table, [*SETTING, *keys]):
+        row = described(here) | here.iloc[0][keys].to_dict() | {"seeds": len(here)}
         for column in columns:
-            row[column], row[f"{column}_low"], row[f"{column}_high"], _ = mean_interval(group[column])
+            row[column], row[f"{column}_low"], row[f"{column}_high"], _ = mean_interval(here[column])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -88,26 +99,60 @@ def groups(table: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
     return [part for _, part in table.groupby(list(columns), dropna=False, sort=False)]
 
 
+def described(rows: pd.DataFrame) -> dict[str, object]:
+    """Return what the rows' settings have in common, by column; NaN where they differ."""
+    settings = rows.drop_duplicates(list(SETTING))[[name for name in COLUMNS if name in rows]]
+    if len(settings) == 1:
+        return settings.iloc[0].to_dict()
+    return {
+        name: values.iloc[0] if values.nunique(dropna=False) == 1 else math.nan for name, values in settings.items()
+    }
+
+
+def labels(rows: pd.DataFrame, *, short: bool = False) -> pd.DataFrame:
+    """Return words for each row's setting: the columns `data` and `network`, on the index of the rows.
+
+    Where settings have the same words, those of the network go on to say what differs: the number of latents, a
+    learning rate, a seed of the data. So different settings of the rows have different words.
+    """
+    known = [name for name in COLUMNS if name in rows]
+    number = rows.groupby(known, dropna=False, sort=False).ngroup()
+    settings = rows.loc[~number.duplicated(), known].reset_index(drop=True)
+    each = [settings.iloc[[place]] for place in settings.index]
+    words = pd.DataFrame({"data": [data_label(one, short=short) for one in each], "network": map(network_label, each)})
+    for same in groups(words, ["data", "network"]):
+        alike = settings.loc[same.index]
+        differ = [name for name in known if alike[name].nunique(dropna=False) > 1]
+        told = [name for name in differ if name in _TOLD]
+        # Where networks are compared, what they differ in is no part of the words.
+        if words.loc[same.index[0], "network"] and differ and (not told or alike.duplicated(told).any()):
+            told += [name for name in ("n_test", "setting") if name in differ]
+        for place, setting in alike.iterrows():
+            more = (f"{name.replace('_', ' ')} {_in_words(setting[name])}" for name in told)
+            words.loc[place, "network"] = ", ".join(filter(None, [words.loc[place, "network"], *more]))
+    return words.loc[number].set_index(rows.index)
+
+
+def _in_words(value: object) -> str:
+    return f"{value:,}" if isinstance(value, Integral) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def data_label(rows: pd.DataFrame, *, short: bool = False) -> str:
-    """Return words for what the first row's member learned from, such as "checkerboard, 81,920 training images"."""
-    row = rows.iloc[0]
-    source, _, binarization = str(row["dataset"]).partition(", ")
-    # Other sources may bring a split of their own, which is their default and goes without saying.
-    halves = "random halves" if source == "tetrominoes" else ""
-    names = {"default": halves, "cv": "random subset", "cd": "central block"}
-    split = names.get(str(row["split"]), str(row["split"]))
-    named = "".join(f"{part}, " for part in (source, binarization, split) if part not in ("", "tetrominoes"))
-    return f"{named}{int(row['n_train']):,}{'' if short else ' training images'}"
+    """Return words for what the first row's member learned from, such as "checkerboard, 81,920 training images".
+
+    Nothing is said of what is NaN, as it is where several data sets are compared.
+    """
+    row = rows.iloc[0].fillna("")
+    source, _, binarization = row["dataset"].partition(", ")
+    # The book's own data set goes without saying, and so does the split that any other set brings along.
+    usual = source == "tetrominoes"
+    names = {"default": "random halves" if usual else "", "cv": "random subset", "cd": "central block"}
+    count = row["n_train"] and f"{int(row['n_train']):,}{'' if short else ' training images'}"
+    parts = ("" if usual else source, binarization, names.get(row["split"], row["split"]), count)
+    return ", ".join(part for part in parts if part)
 
 
 def network_label(rows: pd.DataFrame) -> str:
-    """Return words for the first row's network, such as "3 hidden layers"; width and latents unless these are usual."""
-    row = rows.iloc[0]
-    if row["network"] == "convolutional":
-        label = f"convolutional, {row['width']} channels"
-        return label if row["latent_dim"] == Convolutional().latent_dim else f"{label}, {row['latent_dim']} latents"
-    if row["layers"] == 0:
-        return f"linear, {row['latent_dim']} latents"
-    label = f"{row['layers']} hidden layer{'s' if row['layers'] > 1 else ''}"
-    usual = (row["width"], row["latent_dim"]) == (MLP().width, MLP().latent_dim)
-    return label if usual else f"{label} of {row['width']}, {row['latent_dim']} latents"
+    """Return the name of the first row's network, such as "3 x 512"; an empty one where networks are compared."""
+    name = rows["architecture"].iloc[0]
+    return "" if pd.isna(name) else str(name)

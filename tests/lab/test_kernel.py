@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +54,22 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ke
 
 
 def execute(client: BlockingKernelClient, code: str, cell: str = "a") -> None:
-    """Execute a cell, as JupyterLab does, and fail if it does; wait until the kernel is idle."""
+    """Execute a cell as JupyterLab does, which names it, wait until the kernel is idle, and fail if the cell does."""
     content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
     content |= {"allow_stdin": False, "stop_on_error": True}
     message = client.session.msg("execute_request", content, metadata={"cellId": cell})
     client.shell_channel.send(message)
-    while True:
-        reply: dict[str, Any] = client.get_shell_msg(timeout=180)
-        if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
-            break
-    assert reply["content"]["status"] == "ok", "\n".join(reply["content"].get("traceback", []))
+    reply = answer(message, client.get_shell_msg, lambda content: True)
+    assert reply["status"] == "ok", "\n".join(reply.get("traceback", []))
     # Until then an interrupt is the cell's, though it has replied.
+    answer(message, client.get_iopub_msg, lambda content: content.get("execution_state") == "idle")
+
+
+def answer(message: Any, receive: Callable[..., Any], is_it: Callable[[Any], bool]) -> Any:
     while True:
-        status: dict[str, Any] = client.get_iopub_msg(timeout=180)
-        if (
-            status["parent_header"].get("msg_id") == message["header"]["msg_id"]
-            and status["content"].get("execution_state") == "idle"
-        ):
-            break
+        got = receive(timeout=180)
+        if got["parent_header"].get("msg_id") == message["header"]["msg_id"] and is_it(got["content"]):
+            return got["content"]
 
 
 def test_the_interrupt_of_an_idle_kernel_stops_the_training(kernel: tuple[KernelManager, BlockingKernelClient]) -> None:
@@ -79,14 +77,10 @@ def test_the_interrupt_of_an_idle_kernel_stops_the_training(kernel: tuple[Kernel
     execute(client, f"{BEGIN}\npanel = panel_of(); panel.start(); trains(panel)")
     execute(client, "assert panel.running")
     manager.interrupt_kernel()
-    execute(
-        client, "until(lambda: not panel.running); assert 'Stopped: step' in panel.status.value, panel.status.value"
-    )
+    execute(client, "until(lambda: not panel.running); assert 'Stopped: step' in panel.status.value")
 
 
-def test_a_cell_that_is_run_again_closes_what_it_had_shown(
-    kernel: tuple[KernelManager, BlockingKernelClient],
-) -> None:
+def test_a_cell_that_is_run_again_closes_what_it_had_shown(kernel: tuple[KernelManager, BlockingKernelClient]) -> None:
     _, client = kernel
     execute(client, BEGIN)
     execute(client, "shown = [panel_of(), panel_of()]; [one.start() for one in shown]", cell="b")
@@ -96,10 +90,8 @@ def test_a_cell_that_is_run_again_closes_what_it_had_shown(
     execute(client, "until(lambda: not any(one.running for one in before)); assert other.running", cell="d")
 
 
-def test_a_kernel_that_trains_ends_by_itself_when_it_is_asked_to(
-    kernel: tuple[KernelManager, BlockingKernelClient],
-) -> None:
-    # As at a restart, where one that did not would be killed after some seconds.
+def test_a_kernel_that_trains_ends_when_it_is_asked_to(kernel: tuple[KernelManager, BlockingKernelClient]) -> None:
+    # As at a restart, where it would be killed after some seconds.
     manager, client = kernel
     execute(client, f"{BEGIN}\npanel = panel_of(); panel.start(); trains(panel)")
     manager.request_shutdown(restart=True)

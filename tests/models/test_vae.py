@@ -1,121 +1,187 @@
-import itertools
+"""Images in every form that users have them, their reconstructions and samples, and members of an ensemble."""
+
+import inspect
+import math
+from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.distributions import Normal, kl_divergence
+from torch import Tensor
 
-from ratereg.models import MLP, VAE, Bernoulli, Gaussian, StandardGaussian
+from ratereg.models import (
+    LARGEST_LOG_VAR,
+    MLP,
+    VAE,
+    Convolutional,
+    DiagonalGaussian,
+    Gaussian,
+    LatentVariableModel,
+    MixtureOfGaussians,
+)
+from ratereg.models.pixels import flat_pixels
 
-
-def test_bernoulli_distortion_is_the_cross_entropy_summed_over_pixels() -> None:
-    logits, x = torch.randn(2, 5, 48).double(), torch.rand(2, 5, 48).double()
-    oracle = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
-    torch.testing.assert_close(Bernoulli().distortion(logits, x), oracle)
-
-
-def test_bernoulli_distortion_has_the_gradient_of_finite_differences() -> None:
-    logits = torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
-    x = torch.rand(1, 3, 6, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda parameters: Bernoulli().distortion(parameters, x), (logits,))
-
-
-def test_bernoulli_distortion_stays_finite_for_extreme_logits() -> None:
-    logits = torch.tensor([[-1e4, 1e4]])
-    assert torch.isfinite(Bernoulli().distortion(logits, torch.tensor([[1.0, 0.0]]))).all()
+SHAPE = (2, 4, 8)
+PIXELS = 64
 
 
-@given(scale=st.floats(0.01, 10))
-@settings(max_examples=20, deadline=None)
-def test_gaussian_distortion_is_the_negative_log_density(scale: float) -> None:
-    means, x = torch.randn(2, 5, 12).double(), torch.rand(2, 5, 12).double()
-    oracle = -Normal(means, scale).log_prob(x).sum(-1)
-    torch.testing.assert_close(Gaussian(scale).distortion(means, x), oracle)
+@pytest.fixture
+def vae() -> VAE:
+    return VAE(MLP(1, 16, 3), SHAPE, [0, 1, 2], prior=MixtureOfGaussians(4))
 
 
-@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)], ids=str)
-def test_samples_have_the_likelihoods_mean_and_spread(likelihood: Bernoulli | Gaussian) -> None:
-    parameters = 2 * torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(0)).double()
-    samples = likelihood.sample(parameters.expand(20_000, -1, -1), torch.Generator().manual_seed(1))
-    assert samples.dtype == parameters.dtype
-    mean = likelihood.mean(parameters)[0]
-    spread = (mean * (1 - mean)).sqrt() if isinstance(likelihood, Bernoulli) else torch.full_like(mean, 0.3)
-    assert ((samples.mean(0) - mean).abs() < 5 * spread / 20_000**0.5).all()
-    torch.testing.assert_close(samples.std(0), spread, rtol=0.05, atol=0)
+def bytes_of(*shape: int) -> Tensor:
+    return torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)], ids=str)
-def test_samples_are_images_that_the_likelihood_is_a_density_of(likelihood: Bernoulli | Gaussian) -> None:
-    parameters = torch.randn(4, 50, 5, generator=torch.Generator().manual_seed(0))
-    draws = [likelihood.sample(parameters, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
-    assert likelihood.is_density(draws[0])
+def test_every_form_of_the_same_images_is_encoded_alike(vae: VAE) -> None:
+    images = bytes_of(5, *SHAPE)
+    floats = images.float() / 255
+    expected = vae.encode(floats.flatten(1).unsqueeze(0))
+    assert [value.shape for value in expected] == [(3, 5, 3)] * 2
+    for x in (images, images.flatten(1), images.unsqueeze(0), images.expand(3, *images.shape), images.flatten(1)[None]):
+        for form in (x, x.float() / 255, (x.float() / 255).double()):
+            for ours, theirs in zip(vae.encode(form), expected, strict=True):
+                torch.testing.assert_close(ours, theirs)
+    binary = images > 127
+    torch.testing.assert_close(vae.encode(binary), vae.encode(binary.float()))
 
 
-def test_the_bernoulli_is_a_density_of_binary_images_alone() -> None:
-    every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).double()
-    assert Bernoulli().is_density(every)
-    logits = torch.randn(1, 4).double()
-    torch.testing.assert_close(
-        (-Bernoulli().distortion(logits.expand(16, 4), every)).exp().sum(), torch.tensor(1.0).double()
-    )
-    assert not Bernoulli().is_density(torch.tensor([[0.0, 1.0], [1.0, 0.5]]))
-    assert Gaussian().is_density(torch.tensor([[0.5]]))
+def test_members_may_have_images_of_their_own(vae: VAE) -> None:
+    images = bytes_of(3, 5, *SHAPE)
+    mean, log_var = vae.encode(images)
+    for member in range(3):
+        alone = vae.only([member]).encode(images[member])
+        torch.testing.assert_close((mean[member : member + 1], log_var[member : member + 1]), alone)
 
 
-def test_rate_is_the_kl_divergence_to_the_prior() -> None:
-    mean, log_var = torch.randn(3, 7, 4).double(), torch.randn(3, 7, 4).double()
-    oracle = kl_divergence(Normal(mean, (log_var / 2).exp()), Normal(0.0, 1.0)).sum(-1)
-    torch.testing.assert_close(StandardGaussian().rate(mean, log_var), oracle)
+@given(
+    value=st.sampled_from([0.0, 1e-3, 0.5, 1.0]),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
+)
+@settings(max_examples=16, deadline=None)
+def test_floats_are_never_divided_not_even_small_ones(value: float, dtype: torch.dtype) -> None:
+    x = torch.full((2, PIXELS), value, dtype=dtype)
+    assert torch.equal(flat_pixels(x, SHAPE), x.unsqueeze(0))
 
 
-def test_prior_log_prob_is_that_of_standard_normals() -> None:
-    z = torch.randn(3, 7, 4).double()
-    torch.testing.assert_close(StandardGaussian().log_prob(z), Normal(0.0, 1.0).log_prob(z).sum(-1))
+def test_bytes_are_divided_by_255_and_the_users_tensor_is_left_as_it_is() -> None:
+    images = bytes_of(5, *SHAPE)
+    before = images.clone()
+    assert torch.equal(flat_pixels(images, SHAPE)[0], images.flatten(1).float() / 255)
+    assert torch.equal(images, before)
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_every_parameter_of_every_member_gets_a_gradient(layers: int) -> None:
-    vae = VAE(MLP(layers, 16, 3), (3, 4, 4), seeds=[0, 1])
-    distortion, rate = vae(torch.rand(2, 8, 48), torch.randn(2, 8, 3))
-    assert distortion.shape == rate.shape == (2, 8)
-    (distortion + rate).sum().backward()
-    for name, parameter in vae.named_parameters():
-        assert parameter.grad is not None, name
-        assert (parameter.grad.flatten(1).abs().sum(1) > 0).all(), name
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.rand(5, 2, 8, 4), r"x has shape \(5, 2, 8, 4\); give images \(batch, 2, 4, 8\), or flattened"),
+        (torch.rand(5, 1, 4, 8), r"x has shape \(5, 1, 4, 8\)"),
+        (torch.rand(2, 4, 8), r"x has shape \(2, 4, 8\)"),
+        (torch.rand(5, 63), r"x has shape \(5, 63\)"),
+        (torch.rand(64), r"x has shape \(64,\)"),
+        (torch.rand(2, 5, 64), "of each of 3 members or of all alike"),
+        (torch.rand(2, 5, *SHAPE), "of each of 3 members or of all alike"),
+        (torch.rand(1, 1, 5, *SHAPE), "x has shape"),
+        (torch.ones(5, 64).long(), "x is torch.int64; give uint8, or floats"),
+        (255 * torch.ones(5, 64), r"x is from 255 to 255; give floats in \[0, 1\], or uint8 from 0 to 255"),
+        (torch.linspace(-0.1, 1, 64)[None], "x is from -0.1 to 1;"),
+        (torch.full((1, 64), math.nan), "x is from nan to nan"),
+        (torch.full((1, 64), math.inf), "x is from inf to inf"),
+    ],
+    ids=lambda value: str(getattr(value, "shape", "")),
+)
+@pytest.mark.parametrize("method", ["encode", "reconstruct"])
+def test_images_that_do_not_fit_are_refused(vae: VAE, x: Tensor, message: str, method: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        getattr(vae, method)(x)
 
 
-def test_networks_have_the_hidden_layers_asked_for() -> None:
-    vae = VAE(MLP(layers=2, width=16, latent_dim=3), (1, 4, 4), seeds=[0])
-    assert [tuple(p.shape[1:]) for n, p in vae.named_parameters() if n.endswith("weight")] == [
-        (16, 16),
-        (16, 16),
-        (16, 6),
-        (3, 16),
-        (16, 16),
-        (16, 16),
-    ]
+@pytest.mark.parametrize("network", [MLP(1, 16, 3), Convolutional(4, 3)], ids=str)
+@pytest.mark.parametrize("likelihood", [None, Gaussian(0.3)], ids=str)
+def test_a_reconstruction_is_the_mean_image_of_the_posterior_mean(network: Any, likelihood: Any) -> None:
+    vae = VAE(network, SHAPE, [0, 1], likelihood)
+    images = bytes_of(5, *SHAPE)
+    mean, _ = vae.encode(images)
+    expected = vae.likelihood.mean(vae.decode(mean)).clamp(0, 1).view(2, 5, *SHAPE)
+    ours = vae.reconstruct(images)
+    torch.testing.assert_close(ours, expected)
+    assert not ours.requires_grad
+    assert ((ours >= 0) & (ours <= 1)).all()
+    assert vae.reconstruct(images[:0]).shape == (2, 0, *SHAPE)
 
 
-def test_initial_weights_depend_on_the_seed_and_not_on_the_position() -> None:
-    many, few = VAE(MLP(), (1, 4, 4), seeds=[3, 5, 3]), VAE(MLP(), (1, 4, 4), seeds=[5])
-    for a, b in zip(many.parameters(), few.parameters(), strict=True):
-        assert torch.equal(a[0], a[2])
-        assert torch.equal(a[1], b[0])
-        assert not torch.equal(a[0], a[1])
+def test_pictures_are_of_bfloat16_models_too(vae: VAE) -> None:
+    vae.encoder.bfloat16()
+    vae.decoder.bfloat16()
+    assert vae.dtype == torch.bfloat16
+    assert vae.reconstruct(bytes_of(2, *SHAPE)).dtype == vae.sample(2).dtype == torch.float32
 
 
-@pytest.mark.parametrize(("settings", "name"), [({"layers": 4}, "layers"), ({"width": 0}, "width")])
-def test_impossible_networks_are_refused_by_name(settings: dict[str, int], name: str) -> None:
-    with pytest.raises(ValueError, match=name):
-        MLP(**settings)
+def test_samples_are_decoded_from_the_prior(vae: VAE) -> None:
+    drawn = vae.sample(7, torch.Generator().manual_seed(3))
+    z = vae.prior.sample(7, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(drawn, torch.sigmoid(vae.decode(z)).view(3, 7, *SHAPE))
+    assert not drawn.requires_grad
+    with pytest.raises(ValueError, match="sample: count is 0"):
+        vae.sample(0)
 
 
-def test_an_ensemble_needs_a_seed_and_a_gaussian_a_scale() -> None:
-    with pytest.raises(ValueError, match="seeds"):
-        VAE(MLP(), (1, 4, 4), seeds=[])
-    with pytest.raises(ValueError, match="scale"):
-        Gaussian(0.0)
+def test_the_losses_are_those_of_a_reparameterized_sample(vae: VAE) -> None:
+    x, noise = torch.rand(3, 5, PIXELS), torch.randn(3, 5, 3)
+    distortion, rate = vae(x, noise)
+    mean, log_var = vae.encode(x)
+    z = mean + (log_var / 2).exp() * noise
+    torch.testing.assert_close(distortion, vae.likelihood.distortion(vae.decode(z), x))
+    torch.testing.assert_close(rate, vae.prior.rate(mean, log_var, z))
+
+
+@pytest.mark.parametrize("log_var", [-1e5, -90.0, 90.0, 1e5, math.nan])
+def test_an_absurd_posterior_has_no_rate_and_its_neighbors_keep_theirs(log_var: float) -> None:
+    vae = VAE(MLP(1, 16, 3), SHAPE, [0, 1], prior=DiagonalGaussian())
+    x, noise = torch.rand(2, 5, PIXELS), torch.zeros(2, 5, 3)
+    _, before = vae(x, noise)
+    with torch.no_grad():
+        vae.encoder.layers[1].bias[1, 0, 3] = log_var
+    _, rate = vae(x, noise)
+    assert torch.equal(rate[0], before[0])
+    assert rate[1].isnan().all()
+    assert math.log(torch.finfo(torch.float32).max) > LARGEST_LOG_VAR
+    assert math.exp(-LARGEST_LOG_VAR) > torch.finfo(torch.float32).tiny
+
+
+def test_some_members_are_an_ensemble_with_the_same_weights(vae: VAE) -> None:
+    x = bytes_of(4, *SHAPE)
+    reconstructed, sampled = vae.reconstruct(x), vae.sample(4, torch.Generator().manual_seed(0))
+    for members in (slice(1, 3), [2, 0], [1]):
+        one = vae.only(members)
+        assert one.members == one.prior.members == len(reconstructed[members])
+        torch.testing.assert_close(one.reconstruct(x), reconstructed[members])
+        torch.testing.assert_close(one.sample(4, torch.Generator().manual_seed(0)), sampled[members])
+    for name, parameter in vae.only(slice(1, 3)).named_parameters():
+        assert parameter.data_ptr() == vae.get_parameter(name)[1].data_ptr()
+        assert parameter.requires_grad
+    vae.decoder.requires_grad_(False)
+    assert not any(parameter.requires_grad for parameter in vae.only([0]).decoder.parameters())
+
+
+def test_a_vae_is_a_latent_variable_model(vae: VAE) -> None:
+    assert isinstance(vae, LatentVariableModel)
+    assert (vae.members, vae.latent_dim, vae.image_shape) == (3, 3, SHAPE)
+    assert (vae.device, vae.dtype) == (torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "seeds", "message"),
+    [
+        (SHAPE, [], r"VAE: seeds is \[\]; give one integer per member"),
+        (SHAPE, [0, 0.5], r"VAE: seeds is \[0, 0.5\]"),
+        (SHAPE, [True], r"VAE: seeds is \[True\]"),
+        ((0, 4, 8), [0], r"VAE: image_shape is \(0, 4, 8\)"),
+        ((4, 8), [0], r"VAE: image_shape is \(4, 8\); give channels, height and width"),
+    ],
+)
+def test_impossible_ensembles_are_refused(shape: Any, seeds: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(VAE.__init__)(object.__new__(VAE), MLP(1, 8, 2), shape, seeds)

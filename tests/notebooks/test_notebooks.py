@@ -183,7 +183,6 @@ def status(records: Records) -> None:
     assert records["at_full_scale"] <= records["with_result"]
     assert 0 < records["largest_share"] <= 1
     assert records["provenance_complete"]
-    assert 0 < records["hours_least"] < records["hours_most"] < math.inf
 
 
 def rerun_yourself(records: Records) -> None:
@@ -219,8 +218,6 @@ def scaling_out(records: Records) -> None:
     assert records["worst_factor_off"] < 10
     assert 0 < records["predicted_seconds"] < math.inf
     assert 1 <= records["members_together"] <= records["members"] == 6
-    assert records["step_measured_over_predicted"] > 0
-    assert 0 < records["hours_at_least"] < records["hours_guessed"]
     assert records["merging_error"] < 1e-4
 
 

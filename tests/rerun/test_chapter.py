@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill import PapermillExecutionError
 
-from ratereg.rerun import grid
+from ratereg.rerun import grid, rerun
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "rerun.md"
 RECORD = "application/vnd.ratereg.record+json"
@@ -36,13 +37,19 @@ def test_papermill_runs_a_text_notebook_with_each_kind_of_parameters(tmp_path: P
 
 def test_a_grid_over_a_chapter_trains_each_time_and_shows_its_figures(tmp_path: Path) -> None:
     few = {"images": 64, "seeds": 1, "betas": [1.0]}
-    result = grid(NOTEBOOK, {"steps": [4, 8]}, few, tmp_path / "out", lambda line: None)
-    assert result.failed == 0
-    assert result.table.members.tolist() == [1, 1]
-    assert result.table.found_again.all()
-    assert result.table.test_distortion_last.nunique() == 2
+    table = grid(NOTEBOOK, {"steps": [4, 8]}, few, tmp_path / "out", lambda line: None)
+    assert table.outcome.tolist() == ["finished", "finished"]
+    assert table.members.tolist() == [1, 1]
+    assert table.found_again.all()
+    assert table.test_distortion_last.nunique() == 2
     assert len(list((tmp_path / "cache" / "studies").glob("*/table.csv"))) == 2
-    page = result.page.read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
     assert page.count("<h3>Own curve</h3>") == 1
     assert page.count('<img src="data:image/') == 2
     assert page.count('alt="Distortion against rate on training and test images') == 2
+
+
+def test_a_value_out_of_range_is_refused_by_the_study_and_nothing_is_trained_or_written(tmp_path: Path) -> None:
+    with pytest.raises(PapermillExecutionError, match="steps is 0"):
+        rerun(NOTEBOOK, {"steps": 0, "images": 64}, tmp_path / "out.ipynb")
+    assert not list(tmp_path.rglob("*.ipynb")) + list(tmp_path.rglob("study.json"))

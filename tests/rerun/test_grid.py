@@ -9,17 +9,24 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import pandas as pd
 import pytest
 
-from ratereg.rerun import Grid, grid
-from ratereg.rerun.axes import read_axes
+from ratereg.rerun import grid, read_axes
 from ratereg.storage import StorageError, locked
 from tiny_notebook import TINY, write_tiny
 
 ROOT = Path(__file__).parents[2]
+
+
+class Done(NamedTuple):
+    table: pd.DataFrame
+    folder: Path
+    said: list[str]
+    notebook: Path
 
 
 @pytest.fixture(scope="module")
@@ -28,62 +35,59 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def done(tiny: Path) -> tuple[Grid, list[str]]:
-    """One of the two slopes is too steep."""
-    said: list[str] = []
-    return grid(tiny, {"slope": [2, 200.0]}, {"points": 4}, tiny.parent / "out", said.append), said
+def done(tiny: Path) -> Done:
+    """Two slopes, of which one is too steep."""
+    folder, said = tiny.parent / "out", []
+    return Done(grid(tiny, {"slope": [2, 200.0]}, {"points": 4}, folder, said.append), folder, said, tiny)
 
 
-def test_a_run_that_fails_is_reported_and_the_others_go_on(done: tuple[Grid, list[str]]) -> None:
-    result, said = done
-    assert result.failed == 1
-    assert result.table.outcome.tolist() == ["finished", "failed: AssertionError: too steep"]
-    assert said[0] == "runs: 2 (2 slope), of which 0 are there already."
-    failed = re.compile(r"2 of 2: slope 200\.0, points 4: failed in cell \d+: AssertionError: too steep")
-    assert any(failed.fullmatch(line) for line in said)
-    assert said[-1].startswith("1 of 2 runs are finished")
+def test_a_failed_run_is_reported_and_the_others_go_on(done: Done) -> None:
+    finished, failed = done.table.outcome
+    assert finished == "finished"
+    assert re.fullmatch(r"failed in cell \d+: AssertionError: too steep", failed)
+    assert done.said[0] == "runs: 2, of which 0 are there already."
+    assert f"2 of 2: slope 200.0, points 4: {failed}" in done.said
+    assert done.said[-1].startswith("1 of 2 runs are finished")
 
 
-def test_the_table_has_a_row_for_each_run_with_parameters_and_recorded_numbers(done: tuple[Grid, list[str]]) -> None:
-    result, _ = done
-    finished = result.table.iloc[0]
+def test_the_table_has_the_parameters_and_recorded_numbers_of_each_run(done: Done) -> None:
+    finished = done.table.iloc[0]
     assert finished[["slope", "points", "height", "corners"]].tolist() == [2.0, 4, 8.0, 4]
     # A record with a parameter's name does not take its place.
     assert finished["points (recorded)"] == "[4]"
     assert finished.seconds > 0
-    written = pd.read_csv(result.csv)
-    assert written.columns.tolist() == result.table.columns.tolist()
+    written = pd.read_csv(done.folder / "table.csv")
+    assert written.columns.tolist() == done.table.columns.tolist()
     assert written.height.tolist()[0] == 8
     assert written.notebook.isna().tolist() == [False, True]
 
 
-def test_executed_notebooks_lie_beside_the_table_and_nothing_unfinished(done: tuple[Grid, list[str]]) -> None:
-    result, _ = done
-    names = sorted(path.name for path in result.page.parent.iterdir() if path.name != ".grid.lock")
-    assert names == sorted(["index.html", "table.csv", result.table.notebook[0]])
-    executed = nbformat.read(result.page.parent / result.table.notebook[0], as_version=4)
+def test_the_folder_has_executed_notebooks_table_and_page_and_nothing_unfinished(done: Done) -> None:
+    names = sorted(path.name for path in done.folder.iterdir() if path.name != ".grid.lock")
+    assert names == sorted(["index.html", "table.csv", done.table.notebook[0]])
+    executed = nbformat.read(done.folder / done.table.notebook[0], as_version=4)
     assert executed.metadata.papermill.parameters == {"slope": 2.0, "points": 4}
 
 
-def test_the_page_stands_alone_and_shows_numbers_and_figures(done: tuple[Grid, list[str]]) -> None:
-    result, _ = done
-    page = result.page.read_text()
+def test_the_page_needs_no_other_file_and_links_each_run_with_its_numbers(done: Done) -> None:
+    page = (done.folder / "index.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:|#|table\.csv|[\w.-]+\.ipynb")', page)
     assert "<script" not in page
+    assert f'<a href="{done.table.notebook[0]}">slope 2</a>: finished' in page
+    assert re.search(r"slope 200: failed in cell \d+: AssertionError: too steep", page)
+    numbers = re.findall(r'<th scope="row">(\w+)</th><td[^>]*>([^<]*)</td>', page)
+    assert numbers == [("source", "a slope of 2.0"), ("height", "8"), ("corners", "4"), ("points", "4")]
     assert page.count('<img src="data:image/svg+xml;base64,') == 1
     assert 'alt="A square. It is 4 wide."' in page
-    assert "A square for slopes above β₀, as in an equation of the chapter." in page
+    assert "A square for slopes above β_0, as in an equation of the chapter." in page
     assert "Made from a slope of 2.0." in page
-    assert "too steep" in page
-    assert f'href="{result.table.notebook[0]}"' in page
 
 
-def test_what_is_there_is_taken_until_notebook_parameters_or_data_change(tiny: Path, tmp_path: Path) -> None:
+def test_an_outcome_is_reused_until_notebook_parameters_or_files_change(tmp_path: Path) -> None:
     notebook, data = write_tiny(tmp_path), tmp_path / "a"
-    said: list[str] = []
 
     def ran() -> int:
-        said.clear()
+        said: list[str] = []
         grid(notebook, {"slope": [1]}, {"names": ["a"]}, tmp_path / "out", said.append)
         return sum(line.endswith(": running") for line in said)
 
@@ -94,14 +98,13 @@ def test_what_is_there_is_taken_until_notebook_parameters_or_data_change(tiny: P
     assert [ran(), ran()] == [1, 0]
 
 
-def test_an_outcome_that_can_not_be_read_is_made_again(done: tuple[Grid, list[str]], tiny: Path) -> None:
-    result, said = done
-    place = result.page.parent / result.table.notebook[0]
+def test_a_damaged_outcome_is_made_again(done: Done) -> None:
+    place = done.folder / done.table.notebook[0]
     whole = place.read_text()
     place.write_text(whole[: len(whole) // 2])
-    said.clear()
-    grid(tiny, {"slope": [2]}, {"points": 4}, place.parent, said.append)
-    assert said[0] == "runs: 1 (1 slope), of which 0 are there already."
+    said: list[str] = []
+    grid(done.notebook, {"slope": [2]}, {"points": 4}, done.folder, said.append)
+    assert said[0] == "runs: 1, of which 0 are there already."
     assert json.loads(place.read_text())["metadata"]["ratereg"]["parameters"] == {"slope": 2.0, "points": 4}
 
 
@@ -115,30 +118,26 @@ def started(notebook: Path, *waits: float) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
-def test_a_grid_that_is_stopped_goes_on(how: signal.Signals, tmp_path: Path) -> None:
-    notebook = write_tiny(tmp_path)
-    folder = tmp_path / "out"
-    with started(notebook, 0.1, 600) as process:
-        assert process.stdout
-        for line in process.stdout:
-            if line.startswith("2 of 2: waits 600.0: running"):
-                break
-        while not list(folder.glob(".*.unfinished.ipynb")):
+def test_the_same_command_resumes_a_grid_that_was_stopped(how: signal.Signals, tmp_path: Path) -> None:
+    notebook, folder = write_tiny(tmp_path), tmp_path / "out"
+    with started(notebook, 0, 600) as process:
+        while not (tmp_path / "waits").exists():
+            assert process.poll() is None, process.communicate()
             time.sleep(0.1)
         process.send_signal(how)
         said, complaint = process.communicate()
-    (kept,) = folder.glob("waits-0.1_*.ipynb")
+    (kept,) = folder.glob("*.ipynb")
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert "1 of 2 runs are finished" in said
-        assert "To go on, run the same command again: python -m ratereg rerun" in complaint
+        assert "run the same command again: python -m ratereg rerun" in complaint
         assert pd.read_csv(folder / "table.csv").outcome.tolist() == ["finished", "not run"]
         assert not list(folder.glob(".*unfinished*"))
     written = kept.stat().st_mtime_ns
-    with started(notebook, 0.1, 0.2) as process:
+    with started(notebook, 0, 0.2) as process:
         said, _ = process.communicate()
     assert process.returncode == 0
-    assert "runs: 2 (2 waits), of which 1 are there already." in said
+    assert "runs: 2, of which 1 are there already." in said
     assert kept.stat().st_mtime_ns == written
     assert pd.read_csv(folder / "table.csv").outcome.tolist() == ["finished", "finished"]
 
@@ -146,14 +145,14 @@ def test_a_grid_that_is_stopped_goes_on(how: signal.Signals, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("axes", "parameters", "message"),
     [
-        ({}, {}, "grid: it has no parameters"),
-        ({"slope": []}, {}, "grid: slope has no values"),
+        ({}, {}, "axes is empty; give values of a parameter. There are:"),
+        ({"slope": []}, {}, r"slope is \[\]; give a list of values"),
         ({"slop": [1]}, {}, "has no slop"),
         ({"names": "ab"}, {}, "names is 'ab'; give a list of values"),
-        ({"slope": [1, -1]}, {}, r"slope is -1\.0; give float \(above 0\)"),
+        ({"slope": [1, "steep"]}, {}, "slope is 'steep'; give float"),
         ({"slope": [1, 1.0]}, {}, "slope 1.0 comes twice"),
         ({"slope": [1, 2]}, {"slope": 3}, "slope is a parameter of all runs and one of the grid"),
-        ({"slope": [1, 2]}, {"points": 1}, "points is 1; give int"),
+        ({"slope": [1, 2]}, {"points": 1.5}, "points is 1.5; give int"),
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )
@@ -165,11 +164,11 @@ def test_a_wrong_grid_is_refused_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_notebook_and_a_folder_that_can_not_be_are_refused(tiny: Path, tmp_path: Path) -> None:
+def test_a_missing_notebook_and_an_impossible_folder_are_refused(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is no file"):
         grid(tmp_path / "no.md", {"slope": [1]})
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(StorageError, match="there is a file where a folder is to be"):
+    with pytest.raises(StorageError, match="out"):
         grid(tiny, {"slope": [1]}, output=tmp_path / "out")
 
 
@@ -189,10 +188,11 @@ def test_axes_are_read_as_they_are_typed_or_from_yaml(tmp_path: Path) -> None:
     assert read_axes(["betas=[[1,0.1],[3]]", "scale=full, cpu"]) == {"betas": [[1, 0.1], [3]], "scale": ["full", "cpu"]}
     (tmp_path / "wrong.yaml").write_text("steps: 200")
     (tmp_path / "broken.yaml").write_text("steps: [")
-    for text, message in {"wrong.yaml": "a list of values", "broken.yaml": "is no YAML"}.items():
+    for texts, message in {
+        (str(tmp_path / "wrong.yaml"),): "a list of values each",
+        (str(tmp_path / "broken.yaml"),): "give NAME=VALUE,VALUE,... or a YAML file",
+        ("steps",): "give NAME=VALUE,VALUE,... or a YAML file",
+        ("steps=1", "steps=2"): "steps is given twice",
+    }.items():
         with pytest.raises(ValueError, match=message):
-            read_axes([str(tmp_path / text)])
-    with pytest.raises(ValueError, match="steps is given twice"):
-        read_axes(["steps=1", "steps=2"])
-    with pytest.raises(FileNotFoundError, match="give NAME=VALUE"):
-        read_axes(["steps"])
+            read_axes(texts)

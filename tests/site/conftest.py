@@ -5,14 +5,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import playwright.sync_api
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# In seconds, for a build that trains; less than the time that pytest gives a test, so that what was said is seen.
+# In seconds; less than the time that pytest gives a test, so that the build's output is shown.
 PATIENCE = 1100
 
 
@@ -20,16 +21,12 @@ PATIENCE = 1100
 def site() -> Path:
     """Build the book where `make book` builds it, so that either finds the other's executed notebooks."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/", "-W", "--keep-going"]
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         try:
-            ended = subprocess.run(
-                command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, timeout=PATIENCE
-            ).returncode
-        except subprocess.TimeoutExpired:
-            ended = None
-        said.seek(0)
-        how = f"took more than {PATIENCE} s" if ended is None else f"ended with {ended}"
-        assert ended == 0, f"{' '.join(command)} {how}:\n{said.read()[-6000:]}"
+            subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, timeout=PATIENCE, check=True)
+        except subprocess.SubprocessError as error:
+            output.seek(0)
+            pytest.fail(f"{error}\n{output.read()[-6000:]}")
     return ROOT / "book" / "_build" / "html"
 
 
@@ -39,17 +36,27 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def address(site: Path) -> Iterator[str]:
-    handler = functools.partial(QuietHandler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+def serve() -> Callable[[Path], AbstractContextManager[str]]:
+    @contextmanager
+    def serve(folder: Path) -> Iterator[str]:
+        handler = functools.partial(QuietHandler, directory=str(folder))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            yield f"http://127.0.0.1:{server.server_port}/"
+            server.shutdown()
+            thread.join()
+
+    return serve
 
 
-# Not of the session: while it is there, an event loop runs in the process, in which other tests could not start theirs.
+@pytest.fixture(scope="session")
+def address(site: Path, serve: Callable[[Path], AbstractContextManager[str]]) -> Iterator[str]:
+    with serve(site) as address:
+        yield address
+
+
+# Not of the session: while it is open, an event loop runs in the process, in which other tests could not start theirs.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[playwright.sync_api.Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -69,11 +69,25 @@ def test_headings_are_in_order_and_each_picture_is_described(page: Page) -> None
     assert {one.get_attribute("alt") for one in page.locator("img").all()} == {"A circle."}
 
 
-def test_what_differs_is_apart_from_what_is_the_same(page: Page) -> None:
+def test_each_run_has_its_numbers_and_pictures_and_equal_numbers_are_shown_once(page: Page) -> None:
     names = [one.inner_text() for one in page.locator("#numbers > div tbody th").all()]
     assert names == ["distortion", "source", "a_rather_long_name"]
     assert [one.text_content() for one in page.locator("#numbers details tbody th").all()] == ["members"]
+    heads = page.locator("#numbers > div thead th").all_inner_texts()
+    cells = page.locator("#numbers > div tbody tr").first.locator("td").all_inner_texts()
+    # A seventh of the steps, which the head has.
+    assert dict(zip(heads[1:], cells, strict=True)) == {
+        f"steps {steps}, betas {betas}": f"{steps / 7:.5g}" for steps in (100, 200) for betas in ("1, 0.1", "3, 0.3")
+    }
+    links = {one.inner_text(): one.get_attribute("href") for one in page.locator("#runs a").all()}
+    assert links["steps 200, betas 3, 0.3"] == "200.ipynb"
+    for card in page.locator("figure").all():
+        caption, picture = card.locator("figcaption").inner_text(), card.locator("img")
+        if caption.startswith("steps 300"):
+            assert picture.count() == 0
+        else:
+            drawing = base64.b64decode((picture.get_attribute("src") or "").partition(",")[2]).decode()
+            assert f'cx="{caption.split(",")[0].removeprefix("steps ")}"' in drawing
     assert page.locator("#runs").get_by_text("failed: ValueError: <too> few").count() == 2
-    # Said once for all runs, and apart for each.
     assert page.get_by_text("A curve of D against R for a study.").count() == len(FIGURES)
-    assert page.get_by_text("Made from results/200.").count() == 2 * len(FIGURES)
+    assert page.get_by_text("Made from “source” in the numbers above.").count() == len(FIGURES)

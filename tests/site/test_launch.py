@@ -1,4 +1,4 @@
-"""The buttons that open a page elsewhere: on notebooks' pages if the repository's address is known, else on none."""
+"""Links to the repository and buttons that open a page elsewhere, where the repository's address is set."""
 
 import os
 import shutil
@@ -17,18 +17,21 @@ REPOSITORY, HUB = "https://github.com/someone/some-book", "https://hub.example.o
 PLACES = ("mybinder.org", "colab.research.google.com", "hub.example.org")
 
 
+def build(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+    done.stdout += done.stderr
+    return done
+
+
 @pytest.fixture(scope="module")
 def linked(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the book again, elsewhere, with the address of a repository and of a JupyterHub."""
+    """Build the book again, elsewhere, with the addresses of a repository and of a JupyterHub."""
     folder = tmp_path_factory.mktemp("linked")
     shutil.copytree(site.parent, folder / "_build", ignore=lambda _, names: {"html", "singlehtml", "pdf"} & {*names})
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/", "-W", "--keep-going"]
-    command += ["--path-output", str(folder)]
     # With the ending that a clone's address has.
-    environment = os.environ | {"RATEREG_REPOSITORY_URL": f"{REPOSITORY}.git", "RATEREG_JUPYTERHUB_URL": f"{HUB}/"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    addresses = {"RATEREG_REPOSITORY_URL": f"{REPOSITORY}.git", "RATEREG_JUPYTERHUB_URL": f"{HUB}/"}
+    done = build("-W", "--keep-going", "--path-output", str(folder), **addresses)
     assert done.returncode == 0, done.stdout[-6000:]
     return folder / "_build" / "html"
 
@@ -43,38 +46,26 @@ def source(page: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_without_an_address_there_is_no_button(site: Path, page: str) -> None:
+def test_without_an_address_there_is_no_link(site: Path, page: str) -> None:
     links = anchors(site / f"{page}.html").links
     assert launches(site, page) == {}
     assert [link for link in links if "/edit/" in link or "/issues/new" in link] == []
-    assert "launch-buttons" not in (site / f"{page}.html").read_text()
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_each_button_opens_the_page_that_it_is_on(linked: Path, page: str) -> None:
-    found = launches(linked, page)
-    if page not in NOTEBOOKS:
-        assert found == {}
-        return
-    assert set(found) == set(PLACES)
-    binder, hub = (urlsplit(found[place]) for place in (PLACES[0], PLACES[2]))
-    assert binder.path == "/v2/gh/someone/some-book/main"
-    assert parse_qs(binder.query)["urlpath"] == [f"lab/tree/{source(page)}"]
-    assert hub.path == "/hub/user-redirect/git-pull"
-    assert parse_qs(hub.query) == {
-        "repo": [REPOSITORY],
-        "branch": ["main"],
-        "urlpath": [f"lab/tree/some-book/{source(page)}"],
-    }
-    assert (ROOT / source(page)).is_file()
-    assert found[PLACES[1]] == f"https://colab.research.google.com/github/someone/some-book/blob/notebooks/{page}.ipynb"
-    assert (linked.parent / "colab" / f"{page}.ipynb").is_file()
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
-def test_on_colab_a_notebook_begins_by_installing_the_package(linked: Path, page: str) -> None:
+def test_each_button_opens_the_notebook_of_its_page(linked: Path, page: str) -> None:
+    found = launches(linked, page)
+    assert set(found) == set(PLACES)
+    binder, hub = (urlsplit(found[place]) for place in (PLACES[0], PLACES[2]))
+    assert binder.path == "/v2/gh/someone/some-book/main"
+    assert parse_qs(binder.query) == {"urlpath": [f"lab/tree/{source(page)}"]}
+    assert hub.path == "/hub/user-redirect/git-pull"
+    pulled = {"repo": [REPOSITORY], "branch": ["main"], "urlpath": [f"lab/tree/some-book/{source(page)}"]}
+    assert parse_qs(hub.query) == pulled
+    assert found[PLACES[1]] == f"https://colab.research.google.com/github/someone/some-book/blob/notebooks/{page}.ipynb"
     there = nbformat.read(linked.parent / "colab" / f"{page}.ipynb", as_version=4)
     here = nbformat.read(linked / "_sources" / f"{page}.ipynb", as_version=4)
+    assert any(cell.get("outputs") for cell in here.cells)
     first = next(cell for cell in there.cells if cell.cell_type == "code")
     assert first.source == f'%pip install --quiet "ratereg @ git+{REPOSITORY}@main"'
     there.cells.remove(first)
@@ -82,24 +73,21 @@ def test_on_colab_a_notebook_begins_by_installing_the_package(linked: Path, page
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_source_edit_and_issue_links_name_the_page(linked: Path, page: str) -> None:
+def test_source_and_edit_links_name_the_page(linked: Path, page: str) -> None:
     links = set(anchors(linked / f"{page}.html").links)
-    assert f"{REPOSITORY}/edit/main/{source(page)}" in links
-    assert f"{REPOSITORY}/blob/main/{source(page)}?plain=1" in links
+    assert {f"{REPOSITORY}/edit/main/{source(page)}", f"{REPOSITORY}/blob/main/{source(page)}?plain=1"} <= links
+    assert (ROOT / source(page)).is_file()
+    assert page in NOTEBOOKS or launches(linked, page) == {}
 
 
 def test_no_link_of_the_linked_site_is_broken(linked: Path) -> None:
     assert [(page, link) for page in pages(linked) for link in anchors(page).links if broken(page, link)] == []
 
 
-def test_an_address_of_no_repository_is_refused(tmp_path: Path) -> None:
+def test_an_address_that_is_not_a_repositorys_is_refused(tmp_path: Path) -> None:
     toc = tmp_path / "toc.yml"
     toc.write_text("format: jb-book\nroot: bibliography\n")
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/", "--toc", str(toc)]
-    command += ["--path-output", str(tmp_path)]
-    environment = os.environ | {"RATEREG_REPOSITORY_URL": "https://github.com/someone"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    url = "https://github.com/someone"
+    done = build("--toc", str(toc), "--path-output", str(tmp_path), RATEREG_REPOSITORY_URL=url)
     assert done.returncode != 0
-    assert "RATEREG_REPOSITORY_URL is 'https://github.com/someone'" in done.stdout
+    assert f"RATEREG_REPOSITORY_URL is {url!r}" in done.stdout

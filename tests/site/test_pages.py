@@ -1,14 +1,10 @@
 """The built pages, as a reader's browser shows them with the network cut off."""
 
 from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 from playwright.sync_api import Browser
 
-import ratereg
 from reader import DESKTOP, PAGES, PHONE, Reader
 
 
@@ -23,6 +19,12 @@ each_page = pytest.mark.parametrize("path", PAGES)
 
 
 @each_page
+def test_nothing_is_requested_elsewhere_and_the_console_is_clean(reader: Reader, path: str) -> None:
+    reader.open(path)
+    assert reader.faults == []
+
+
+@each_page
 def test_equations_are_typeset(reader: Reader, path: str) -> None:
     page = reader.open(path)
     assert page.locator(".math").count() == page.locator("mjx-container").count()
@@ -30,15 +32,11 @@ def test_equations_are_typeset(reader: Reader, path: str) -> None:
 
 
 @each_page
-def test_images_load_and_have_words_beside_them(reader: Reader, path: str) -> None:
+def test_images_load_and_have_alternative_text_and_their_origin(reader: Reader, path: str) -> None:
     page = reader.open(path)
     assert page.evaluate("[...document.images].filter(i => !i.naturalWidth).map(i => i.src.slice(0, 200))") == []
     assert page.evaluate("[...document.images].filter(i => !i.alt.trim()).map(i => i.src.slice(0, 200))") == []
-
-
-@each_page
-def test_a_figure_says_what_made_it(reader: Reader, path: str) -> None:
-    captions = reader.open(path).locator("article figure").all_inner_texts()
+    captions = page.locator("article figure").all_inner_texts()
     assert [caption for caption in captions if "Made by" not in caption] == []
 
 
@@ -66,21 +64,8 @@ def test_a_page_is_no_wider_than_a_phone(reader: Reader, path: str) -> None:
     assert too_wide <= 0
 
 
-@each_page
-def test_nothing_is_asked_of_others_and_the_console_is_clean(reader: Reader, path: str) -> None:
-    reader.open(path)
-    assert reader.faults == []
-
-
-DOCUMENTED = ["data", "data.splits", "data.tetrominoes", "models", "training", "evaluation", "studies", "summary"]
-DOCUMENTED += ["storage", "plots", "widgets", "live", "claims", "report", "rerun"]
-MODULES = {name: import_module(f"ratereg.{name}") for name in DOCUMENTED}
-
-
-@pytest.mark.parametrize("module", [ratereg, *MODULES.values()], ids=lambda module: module.__name__)
-def test_every_public_name_is_in_the_reference(site: Path, module: ModuleType) -> None:
-    text = (site / "api.html").read_text()
-    for name in module.__all__:
-        public = getattr(module, name)
-        places = [one.__name__ for one in MODULES.values() if getattr(one, name, None) is public]
-        assert isinstance(public, ModuleType) or any(f'id="{place}.{name}"' in text for place in places), name
+def test_the_times_of_all_pages_are_listed_with_their_sum(reader: Reader) -> None:
+    rows = reader.open("notebooks/status").locator("table", has_text="All pages").locator("tbody tr").all_inner_texts()
+    *pages, total = [row.split("\t") for row in rows]
+    assert ["Capacity" in row[0] for row in pages].count(True) == 1
+    assert float(total[-1]) == pytest.approx(sum(float(row[-1]) for row in pages), abs=0.05 * len(pages) + 0.05)

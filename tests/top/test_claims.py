@@ -1,11 +1,36 @@
 import math
 
 import IPython.display
+import numpy as np
 import pandas as pd
 import pytest
 
-from ratereg import claims
+from ratereg import MLP, Data, Study, claims
+from ratereg.claims.paper import u_shape
 from ratereg.summary import over_seeds
+from synthetic import synthetic
+
+CHECKERBOARD, SUBSET = Data("tetrominoes", split="checkerboard"), Data("tetrominoes", split="cv", share=0.1)
+STUDY = Study(
+    data=(CHECKERBOARD, SUBSET),
+    network=(MLP(layers=1), MLP(layers=3)),
+    betas=(5, 1, 0.3, 0.1, 0.01, 0.001),
+    seeds=3,
+    steps=100,
+)
+NOISE = (0.0, 0.4, -0.1)
+# t with two degrees of freedom, and the standard deviation of the noise
+HALF_WIDTH = 4.302653 * 0.264575 / math.sqrt(3)
+
+
+def made(distortion=lambda **_: 80.0, rate=lambda beta, **_: 20 - 5 * math.log(beta), **settings):
+    return synthetic(STUDY.replace(**settings), distortion, rate)
+
+
+def distinct(beta, seed, partition, layers, split, **_):
+    """Distortions of which no two differences are alike."""
+    test = 3 + 5 * beta + 0.7 * layers + (split == "cv") * beta
+    return 80 + 11 * beta + 13 * layers * beta + 17 * seed + (test + NOISE[seed] * beta) * (partition == "test")
 
 
 def from_paper(shift=0.0):
@@ -23,61 +48,146 @@ def verdicts(table, column="verdict"):
     return set(table[column])
 
 
-def test_a_contrast_finds_the_difference_that_was_planted(make_results):
-    noise = (0.0, 0.4, -0.1)
-    results = make_results(lambda beta, seed, **_: 80 + 3 * (beta == 0.1) + noise[seed] * (beta == 0.1))
-    table = claims.contrast(results)
-    assert len(table) == 4
-    assert table["difference"].to_numpy() == pytest.approx(3.1)
-    # t with two degrees of freedom, and the standard deviation of 0, 0.4 and -0.1
-    half_width = 4.302653 * 0.264575 / math.sqrt(3)
-    assert table["difference_high"].to_numpy() == pytest.approx(3.1 + half_width, abs=1e-4)
-    assert verdicts(table) == {"worsens"}
+def test_a_contrast_is_the_smaller_beta_less_the_larger_paired_over_seeds():
+    results = made(distinct)
+    noise = np.mean(NOISE)
+    for low, high in ((0.1, 1.0), (0.01, 0.3)):
+        change = low - high
+        expected = {
+            ("train", "distortion"): lambda row, change=change: change * (11 + 13 * row["layers"]),
+            ("gap", "distortion"): lambda row, change=change: change * (5 + (row["split"] == "cv") + noise),
+            ("test", "distortion"): lambda row, change=change: (
+                change * (16 + 13 * row["layers"] + (row["split"] == "cv") + noise)
+            ),
+            ("train", "rate"): lambda row, low=low, high=high: -5 * math.log(low / high),
+        }
+        for (partition, measure), difference in expected.items():
+            table = claims.contrast(results, measure, partition, low, high)
+            assert len(table) == 4
+            assert set(table["seeds"]) == {3}
+            assert table["difference"].to_numpy() == pytest.approx(table.apply(difference, axis=1).to_numpy())
+            spread = 0 if partition == "train" else -change * HALF_WIDTH
+            assert (table["difference_high"] - table["difference"]).to_numpy() == pytest.approx(spread, abs=1e-5)
+            assert (table["difference"] - table["difference_low"]).to_numpy() == pytest.approx(spread, abs=1e-5)
 
 
-def test_a_contrast_is_paired_over_seeds(make_results):
-    results = make_results(lambda beta, seed, **_: 80 + 20 * seed - 1.0 * (beta == 0.1))
-    assert verdicts(claims.contrast(results)) == {"improves"}
+def test_what_is_better_if_it_is_more_is_compared_by_its_negative():
+    results = made()
+    plain, negative = (claims.contrast(results, name, "train")["difference"] for name in ("rate", "-rate"))
+    assert negative.to_numpy() == pytest.approx(-plain.to_numpy())
+    elbo = claims.contrast(made(lambda beta, **_: 80 + beta), "negative_elbo", "train")["difference"]
+    assert elbo.to_numpy() == pytest.approx(-0.9 - 5 * math.log(0.1))
 
 
-def test_a_contrast_whose_interval_holds_zero_is_undecided(make_results):
-    results = make_results(lambda beta, seed, **_: 80 + (seed - 1.0) * (beta == 0.1))
-    assert verdicts(claims.contrast(results)) == {"undecided"}
+def test_rows_of_a_table_are_compared_as_results_are():
+    results = made(distinct)
+    pd.testing.assert_frame_equal(claims.contrast(results.final), claims.contrast(results))
+    first = results.table[results.table["step"] == results.table["step"].min()]
+    assert len(claims.contrast(first)) == 4
+
+
+def test_settings_that_differ_in_training_alone_are_contrasted_each_by_itself():
+    slow = made(lambda beta, **_: 80 + beta).final
+    fast = made(lambda beta, **_: 80 - beta, learning_rate=3e-3).final
+    table = claims.contrast(pd.concat([slow, fast], ignore_index=True))
+    assert table["difference"].to_numpy() == pytest.approx([-0.9] * 4 + [0.9] * 4)
+    text = claims.describe_contrasts(table)
+    assert text.count("learning rate 0.003: lowering β from 1 to 0.1 **worsens**") == 4
+    assert claims.contrast_table(table).shape == (8, 1)
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"),
+    [
+        (lambda seed: 3 + NOISE[seed], "worsens"),
+        (lambda seed: -1.0, "improves"),
+        (lambda seed: seed - 1.0, "undecided"),
+    ],
+)
+def test_the_verdict_is_where_the_interval_lies(difference, verdict):
+    results = made(lambda beta, seed, **_: 80 + 20 * seed + difference(seed) * (beta == 0.1))
+    assert verdicts(claims.contrast(results)) == {verdict}
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_fewer_than_three_seeds_are_not_enough_data(make_results, seeds):
-    table = claims.contrast(make_results(lambda beta, **_: 80 + beta, seeds=seeds))
+def test_fewer_than_three_seeds_are_not_enough_data(seeds):
+    table = claims.contrast(made(lambda beta, **_: 80 + beta, seeds=seeds))
     assert verdicts(table) == {"not enough data"}
-    assert "**not enough data**" in claims.describe_contrasts(table)
+    assert claims.describe_contrasts(table).count("**not enough data**") == 4
 
 
-def test_a_beta_that_was_not_measured_gives_no_seeds(make_results):
-    table = claims.contrast(make_results(betas=(1, 0.01)))
+def test_a_beta_that_was_not_measured_gives_no_seeds():
+    table = claims.contrast(made(betas=(1, 0.01)))
     assert verdicts(table) == {"not enough data"}
     assert set(table["seeds"]) == {0}
-    assert "not measured at both" in claims.describe_contrasts(table)
+    assert claims.describe_contrasts(table).count("lowering β from 1 to 0.1 was not measured.") == 4
 
 
-def test_the_gap_is_test_less_train_and_the_negative_elbo_adds_the_rate(make_results):
-    results = make_results(lambda beta, partition, **_: 80 + beta * (1 if partition == "train" else 3))
-    assert claims.contrast(results, partition="gap")["difference"].to_numpy() == pytest.approx(-1.8)
-    assert claims.contrast(results, "negative_elbo", "train")["difference"].to_numpy() == pytest.approx(
-        -0.9 - 5 * math.log(0.1)
-    )
+def test_a_seed_that_diverged_is_left_out():
+    results = made(lambda beta, seed, **_: math.nan if (beta, seed) == (0.1, 1) else 80 + 10 * seed + beta, seeds=4)
+    table = claims.contrast(results)
+    assert set(table["seeds"]) == {3}
+    assert table["difference"].to_numpy() == pytest.approx(-0.9)
 
 
-@pytest.mark.parametrize(("measure", "partition"), [("accuracy", "test"), ("distortion", "validation")])
-def test_an_unknown_measure_or_partition_is_refused(make_results, measure, partition):
-    with pytest.raises(ValueError, match=f"{measure}.*{partition}.*give"):
-        claims.contrast(make_results(), measure, partition)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"measure": "accuracy"}, r"measure is 'accuracy' and partition 'test'; give"),
+        ({"partition": "validation"}, r"measure is 'distortion' and partition 'validation'; give"),
+        ({"along": "seed"}, r"along is 'seed'; give 'beta', 'layers'"),
+        ({"low": 1.0, "high": 0.1}, r"low is 1\.0 and high 0\.1; give a low"),
+    ],
+)
+def test_what_cannot_be_contrasted_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        claims.contrast(made(), **arguments)
 
 
-def test_contrasts_are_described_in_words_for_each_outcome(make_results):
-    better = claims.contrast(make_results(lambda beta, **_: 80 + beta))
-    worse = claims.contrast(make_results(lambda beta, **_: 80 - beta))
-    assert claims.describe_contrasts(better).count("**improves** the test distortion: −0.9 nats") == 4
-    assert claims.describe_contrasts(worse).count("**worsens** the test distortion: +0.9 nats") == 4
+def test_the_deepest_network_is_compared_with_the_shallowest_at_each_beta():
+    def distortion(layers, beta, seed, **_):
+        deeper = {5: -3, 1: 5}.get(beta, seed - 1)
+        return 80 + 9 * seed + 100 * (layers == 2) + (layers == 3) * (deeper + NOISE[seed])
+
+    network = [MLP(layers=layers) for layers in (3, 1, 2)]
+    table = claims.contrast(made(distortion, network=network, betas=(5, 1, 0.1)), along="layers")
+    assert len(table) == 2 * 3
+    assert (set(table["from"]), set(table["to"])) == ({1}, {3})
+    found = table[table["split"] == "cv"].set_index("beta")
+    assert found["difference"].to_dict() == pytest.approx({5: -2.9, 1: 5.1, 0.1: 0.1})
+    assert found["verdict"].to_dict() == {5: "improves", 1: "worsens", 0.1: "undecided"}
+    text = claims.describe_contrasts(found.reset_index())
+    names = f"{MLP(layers=3).label} instead of {MLP(layers=1).label}"
+    assert f"- random subset, 16,384 training images, β = 1: {names} **worsens** the test distortion: +5.1 nats" in text
+    assert claims.contrast_table(table).shape == (2, 3)
+
+
+def test_the_widest_network_is_compared_with_the_narrowest_of_the_same_depth():
+    def distortion(width, layers, beta, seed, partition, split, **_):
+        effect = {1: -4.0, 3: 3.0}[layers] * beta - (split == "cv") * 2
+        test = (effect + NOISE[seed]) * (width == 512) + 50 * (width == 128)
+        return 80 + 10 * seed + (test if partition == "test" else width / 64)
+
+    network = [MLP(layers=layers, width=width) for layers in (1, 3) for width in (64, 128, 512)]
+    results = made(distortion, network=network, betas=(1, 0.1))
+    table = claims.contrast(results, along="width")
+    assert len(table) == 2 * 2 * 2
+    assert (set(table["from"]), set(table["to"])) == ({64}, {512})
+    found = table.set_index(["split", "layers", "beta"])["difference"]
+    assert found["checkerboard", 1, 1] == pytest.approx(-3.9)
+    assert found["cv", 3, 0.1] == pytest.approx(0.3 - 2 + 0.1)
+    on_training = claims.contrast(results, partition="train", along="width")["difference"]
+    assert on_training.to_numpy() == pytest.approx(7)
+    assert claims.contrast(made(), along="width").empty
+    assert claims.describe_contrasts(claims.contrast(made(), along="width")) == "There is nothing to compare."
+
+
+def test_networks_that_differ_otherwise_are_not_compared():
+    networks = (MLP(1, 64, 5), MLP(1, 512, 10), MLP(3, 512, 5))
+    assert claims.contrast(made(network=networks), along="width").empty
+    assert claims.contrast(made(network=networks), along="layers").empty
+    rows = pd.concat([made(network=MLP(1)).final, made(network=MLP(3), learning_rate=3e-3).final])
+    assert claims.contrast(rows, along="layers").empty
 
 
 def test_verdicts_are_counted_in_the_words_that_are_asked_for():
@@ -88,21 +198,24 @@ def test_verdicts_are_counted_in_the_words_that_are_asked_for():
     assert claims.count_verdicts(pd.DataFrame()) == "nothing to compare"
 
 
-def test_a_table_of_contrasts_has_a_column_for_each_beta_that_was_measured(make_results):
-    results = make_results(lambda beta, **_: 80 + beta, betas=(1, 0.1, 0.01))
-    table = claims.contrast_table(pd.concat([claims.contrast(results, low=low) for low in (0.1, 0.01, 0.001)]))
+def test_a_table_of_contrasts_has_a_column_for_each_beta_and_keeps_measures_apart():
+    results = made(lambda beta, partition, **_: 80 + beta * (1 if partition == "test" else 3), betas=(1, 0.1, 0.01))
+    pairs = [("distortion", "test"), ("distortion", "gap")]
+    rows = pd.concat([claims.contrast(results, *pair, low=low) for pair in pairs for low in (0.1, 0.01, 0.001)])
+    table = claims.contrast_table(rows)
     assert list(table.columns) == ["0.1 against 1", "0.01 against 1"]
-    assert table.shape == (4, 2)
-    row = ("checkerboard, 81,920", "3 hidden layers", "test")
-    assert table.loc[row, "0.1 against 1"] == "−0.9 (−0.9\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}−0.9)"
-
-
-def test_a_table_of_contrasts_keeps_networks_and_measures_apart(make_results):
-    results = make_results(lambda beta, **_: 80 + beta)
-    wider = make_results(lambda beta, **_: 80 + beta)
-    wider.table["width"] = 64
-    both = [claims.contrast(one, measure) for one in (results, wider) for measure in ("distortion", "negative_elbo")]
-    assert len(claims.contrast_table(pd.concat(both))) == 2 * 2 * 2 * 2
+    assert table.shape == (8, 2)
+    place = ("checkerboard, 81,920", MLP(layers=3).label)
+    assert (
+        table.loc[(*place, "test distortion"), "0.1 against 1"]
+        == "−0.9 (−0.9\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}−0.9)"
+    )
+    assert table.loc[(*place, "train–test gap of distortion"), "0.01 against 1"].startswith("+2.0 (")
+    assert (
+        claims.contrast_table(rows, means=True)
+        .loc[(*place, "test distortion"), "0.1 against 1"]
+        .startswith("81.0 → 80.1: −0.9 (")
+    )
 
 
 def test_the_papers_points_keep_their_provenance():
@@ -112,14 +225,13 @@ def test_the_papers_points_keep_their_provenance():
     assert paper["distortion"].between(50, 150).all()
 
 
-def test_results_equal_to_the_paper_match_it(make_results):
-    paper = claims.paper_points()
-    results = make_results(from_paper())
+def test_results_equal_to_the_paper_match_it():
+    paper, results = claims.paper_points(), made(from_paper())
     points = claims.compare_with_paper(results, paper)
     assert len(points) == 2 * 2 * 2 * 6
     assert points["distortion_difference"].abs().max() < 0.2
-    assert claims.distance_to_paper(results, paper)["distance"].max() < 0.2
-    text = claims.describe_match(results, paper)
+    assert claims.match_table(results, paper)["distance"].max() < 0.2
+    text = claims.summarize_match(results, paper)
     assert "−37.8 nats in the paper, is seen on checkerboard, 81,920 training images (−37.8 nats" in text
     assert "and random subset, 16,384 training images (−37.8 nats" in text
     assert text.count("is seen on") == 2
@@ -127,70 +239,73 @@ def test_results_equal_to_the_paper_match_it(make_results):
     assert "undecided" not in text
 
 
-def test_results_unlike_the_paper_are_said_not_to_match(make_results):
-    text = claims.describe_match(make_results(lambda beta, **_: 80 - beta), claims.paper_points())
+def test_results_unlike_the_paper_are_said_not_to_match():
+    text = claims.summarize_match(made(lambda beta, **_: 80 - beta), claims.paper_points())
     assert "is not seen on checkerboard, 81,920 training images (+0.9 nats" in text
     assert text.count("is not seen on") == 2
     assert text.count("(lowest at β = 5)") == 2
 
 
-def test_what_the_seeds_disagree_on_is_undecided(make_results):
-    results = make_results(lambda beta, seed, **_: 80 + beta + 30 * (seed - 1) * (beta == 0.1))
-    text = claims.describe_match(results, claims.paper_points())
+def test_what_the_seeds_disagree_on_is_undecided():
+    results = made(lambda beta, seed, **_: 80 + beta + 30 * (seed - 1) * (beta == 0.1))
+    text = claims.summarize_match(results, claims.paper_points())
     assert "in the paper, is undecided on checkerboard, 81,920 training images (−0.9 nats" in text
     assert " is seen on" not in text
 
 
-def test_the_split_whose_points_are_closer_is_the_nearest(make_results):
+def test_the_data_set_whose_points_are_closer_is_the_first():
     paper = claims.paper_points()
-    results = make_results(from_paper(shift=4.0))
-    distances = claims.distance_to_paper(results, paper)
-    assert list(distances["split"]) == ["cv", "checkerboard"]
-    assert distances["distance"].iloc[1] == pytest.approx(4, abs=0.1)
-    text = claims.describe_match(results, paper)
-    assert "test points is **random subset, 16,384 training images**" in text
-    assert "intervals over seeds do not overlap" in text
-    assert "intervals over seeds overlap" in claims.describe_match(make_results(from_paper()), paper)
+    table = claims.match_table(made(from_paper(shift=4.0)), paper)
+    assert list(table.index) == ["random subset, 16,384 training images", "checkerboard, 81,920 training images"]
+    assert table["distance"].iloc[1] == pytest.approx(4, abs=0.1)
+    assert table["low"].iloc[1] < table["distance"].iloc[1] < table["high"].iloc[1]
+    assert set(table["points"]) == {12}
+    above = table["test distortion, ours less the paper's"]
+    assert above.to_numpy() == pytest.approx([0, 4], abs=0.1)
 
 
-def test_one_seed_gives_observations_and_no_verdict(make_results):
-    text = claims.describe_match(make_results(from_paper(), seeds=1), claims.paper_points())
-    assert "With one seed these are observations; a verdict takes 3 seeds." in text
-    assert "One seed cannot tell" in text
+def test_one_seed_gives_observations_and_no_verdict():
+    text = claims.summarize_match(made(from_paper(), seeds=1), claims.paper_points())
+    assert "With 1 seed these are observations; a verdict takes 3 seeds." in text
     assert not any(word in text for word in ("improves", "worsens", "undecided", "interval"))
 
 
-def test_the_table_of_shapes_has_the_papers_curve_beside_ours(make_results):
-    table = claims.shape_table(make_results(from_paper()), claims.paper_points())
+def test_the_table_of_shapes_has_the_papers_curve_beside_ours():
+    table = claims.shape_table(made(from_paper()), claims.paper_points())
     assert list(table.index.get_level_values("layers")) == [1, 1, 1, 3, 3, 3]
     assert table.loc[(1, "paper"), "lowest at β"] == "0.7"
     assert table.loc[(3, "paper"), "from β = 1 to 0.1"] == -37.8
     assert table["from β = 1 to 0.1"].loc[3].to_numpy() == pytest.approx(-37.8, abs=0.2)
 
 
-def test_a_study_without_any_of_the_papers_betas_has_nothing_to_compare(make_results):
-    assert "nothing to compare" in claims.describe_match(make_results(betas=(7,)), claims.paper_points())
+def test_networks_of_one_depth_are_named_beside_the_paper():
+    table = claims.shape_table(made(network=(MLP(), MLP(latent_dim=5))), claims.paper_points())
+    assert not table.index.duplicated().any()
+
+
+def test_a_study_without_any_of_the_papers_networks_has_nothing_to_compare():
+    results = made(network=MLP(layers=2))
+    assert "nothing to compare" in claims.summarize_match(results, claims.paper_points())
+    assert claims.match_table(results, claims.paper_points()).empty
 
 
 @pytest.mark.parametrize(
     ("curve", "shape"),
     [((90, 80, 85), "U"), ((90, 80, 70), "not U"), ((70, 80, 90), "not U"), ((90, 80, 80.1), "undecided")],
 )
-def test_a_curve_is_u_shaped_if_both_ends_lie_above_an_interior_least(make_results, curve, shape):
+def test_a_curve_is_u_shaped_if_both_ends_lie_above_an_interior_least(curve, shape):
     by_beta = dict(zip((5, 1, 0.1), curve, strict=True))
-    results = make_results(lambda beta, seed, **_: by_beta[beta] + 0.3 * (seed - 1) * (beta == 0.1), betas=(5, 1, 0.1))
-    assert verdicts(claims.u_shape(results), "shape") == {shape}
+    results = made(lambda beta, seed, **_: by_beta[beta] + 0.3 * (seed - 1) * (beta == 0.1), betas=(5, 1, 0.1))
+    assert verdicts(u_shape(results), "shape") == {shape}
+    assert verdicts(u_shape(made(betas=(1, 0.1))), "shape") == {"not enough data"}
 
 
-def test_two_betas_have_no_shape(make_results):
-    assert verdicts(claims.u_shape(make_results(betas=(1, 0.1))), "shape") == {"not enough data"}
-
-
-def test_intervals_of_a_comparison_are_those_over_seeds(make_results):
-    results = make_results(from_paper())
+def test_intervals_of_a_comparison_are_those_over_seeds():
+    results = made(from_paper())
     points = claims.compare_with_paper(results, claims.paper_points())
-    means = over_seeds(results.final, ("distortion",))
-    merged = points.merge(means, on=["split", "layers", "beta", "partition"])
+    keys = ["setting", "beta", "partition"]
+    merged = points.merge(over_seeds(results.final, ("distortion",)), on=keys)
+    assert len(merged) == len(points)
     pd.testing.assert_series_equal(merged["distortion_low_x"], merged["distortion_low_y"], check_names=False)
 
 
@@ -208,7 +323,8 @@ def test_a_record_is_kept_by_name_and_can_be_glued(monkeypatch):
     }
 
 
-def test_provenance_says_what_was_run(make_results):
-    text = claims.describe_provenance(make_results(seeds=1))
+def test_provenance_says_what_was_run():
+    text = claims.describe_provenance(made(seeds=1))
     assert "24 members (2 data sets × 2 networks × 6 values of β × 1 seed)" in text
     assert "100 steps" in text
+    assert "1.0 hours in all on no device" in text

@@ -10,10 +10,12 @@ from ipywidgets.embed import dependency_state
 import ratereg
 from ratereg import MLP, Data, claims, plots, widgets
 from ratereg.data import splits, tetrominoes
+from ratereg.measurements import ByDistance
 from ratereg.plots.difficulty import beta_colors
 from synthetic import synthetic
 
 STUDY = ratereg.published("difficulty", "cpu")
+CLASSES = STUDY.measurement(ByDistance).classes
 NOISE = (0.0, 0.3, -0.2)
 DISTANCES = {"random subset, 1,638": 0.16, "central block, 8,192": 0.07}
 
@@ -21,100 +23,71 @@ DISTANCES = {"random subset, 1,638": 0.16, "central block, 8,192": 0.07}
 def by_class(change, study=STUDY):
     """Results whose distortion at beta = 0.1 less that at 1 is a function of class (0 near, 1 far) and seed."""
     results = synthetic(study)
-    places = np.linspace(0, 1, study.distances)
+    places = np.linspace(0, 1, CLASSES)
     rows = [[80 + change(place, member.seed) * (member.beta == 0.1) for place in places] for member in study.members]
     return dataclasses.replace(results, arrays={**results.arrays, "distance_distortion": np.array(rows)})
 
 
 def test_the_contrast_of_each_class_and_of_far_less_near_is_what_was_planted():
     table = claims.contrast_by_distance(by_class(lambda place, seed: -1 - 4 * place + NOISE[seed]))
-    assert len(table) == 4 * (STUDY.distances + 1)
-    _, one = next(iter(table.groupby(["split", "layers"])))
+    assert len(table) == 4 * (CLASSES + 1)
+    one = table[(table["split"] == "cv") & (table["layers"] == 3)].set_index("place")
+    assert list(one.index) == [*range(8), -1]
     noise = np.mean(NOISE)
     assert one["difference"].to_numpy() == pytest.approx([*(noise - 1 - 4 * np.linspace(0, 1, 8)), -4])
-    assert one["distance"].to_numpy()[:-1] == pytest.approx(np.linspace(0.05, 0.25, 8))
-    assert one["place"].tolist() == [*range(8), -1]
     # Paired over seeds, so that what a seed shifts in all classes is not in the last row.
-    assert one["difference_high"].iloc[-1] == pytest.approx(-4)
-    assert one["difference_high"].iloc[0] > one["difference"].iloc[0] + 0.3
+    assert one["difference_high"].loc[-1] == pytest.approx(-4)
+    assert one["difference_high"].loc[0] > one["difference"].loc[0] + 0.3
+    text = claims.describe_contrasts(one.reset_index())
+    assert "improves** the distortion of test images at a mean distance of 0.05: −1.0 nats" in text
+    assert "improves** the excess distortion of the farthest test images over the nearest: −4.0 nats" in text
+
+
+def test_the_distortion_by_class_is_that_of_the_members():
+    # Members in another order than their arrays would shift every number.
+    results = synthetic(STUDY)
+    classes = np.arange(len(STUDY))[:, None] * np.array([1.0, *[0.0] * 6, 100.0])
+    results = dataclasses.replace(results, arrays={**results.arrays, "distance_distortion": classes})
+    table = claims.contrast_by_distance(results)
+    members = results.final[results.final["partition"] == "test"].set_index(["setting", "beta", "seed"])["member"]
+    for _, row in table.iterrows():
+        change = (members[row["setting"], 0.1] - members[row["setting"], 1.0]).mean()
+        assert row["difference"] == pytest.approx(change * {0: 1, 7: 100, -1: 99}.get(row["place"], 0))
 
 
 @pytest.mark.parametrize(
-    ("slope", "words"),
-    [
-        (lambda seed: -4.0, "**more for the farthest**"),
-        (lambda seed: 4.0, "**less for the farthest**"),
-        (lambda seed: seed - 1.0, "**undecided**"),
-    ],
+    ("slope", "verdict"),
+    [(lambda seed: -4.0, "improves"), (lambda seed: 4.0, "worsens"), (lambda seed: seed - 1.0, "undecided")],
 )
-def test_near_and_far_are_described_in_words_for_each_outcome(slope, words):
-    text = claims.describe_distances(claims.contrast_by_distance(by_class(lambda place, seed: slope(seed) * place)))
-    assert text.count(words) == 4
-    assert text.count("(mean distance 0.05)") == text.count("(0.25)") == 4
-
-
-def test_near_and_far_with_few_seeds_or_without_both_betas_have_no_verdict():
-    few = by_class(lambda place, seed: -place, STUDY.replace(seeds=2))
-    assert "**not enough data**" in claims.describe_distances(claims.contrast_by_distance(few))
+def test_near_and_far_have_a_verdict_for_each_outcome(slope, verdict):
+    table = claims.contrast_by_distance(by_class(lambda place, seed: slope(seed) * place))
+    assert set(table.loc[table["place"] == -1, "verdict"]) == {verdict}
+    few = claims.contrast_by_distance(by_class(lambda place, seed: -place, STUDY.replace(seeds=2)))
+    assert set(few["verdict"]) == {"not enough data"}
     lacking = claims.contrast_by_distance(by_class(lambda place, seed: -place), low=0.01)
     assert set(lacking["seeds"]) == {0}
-    assert claims.describe_distances(lacking).count("not measured at both ends of β = 1 to 0.01") == 4
 
 
 @pytest.mark.parametrize("function", [claims.contrast_by_distance, plots.distance_distortion])
 def test_results_without_distances_are_refused(function):
     with pytest.raises(ValueError, match="no distances; give"):
-        function(synthetic(STUDY.replace(distances=0)))
+        function(synthetic(STUDY.without(ByDistance)))
 
 
-@pytest.mark.parametrize(("more", "word"), [(-2, "**more on the farther**"), (2, "**less on the farther**")])
-def test_what_a_small_beta_does_is_compared_between_the_nearest_and_the_farthest_data_set(more, word):
-    def distortion(beta, split, seed, **_):
-        change = -3 + (more if split == "cv" else 0) + 0.01 * NOISE[seed] * (split == "cv")
+@pytest.mark.parametrize(("more", "verdict"), [(-2, "improves"), (2, "worsens")])
+def test_what_a_small_beta_does_is_compared_between_the_nearest_and_the_farthest_data_set(more, verdict):
+    def distortion(beta, split, seed, layers, **_):
+        change = -3 * layers + (more if split == "cv" else 0) + 0.01 * NOISE[seed] * (split == "cv")
         return 80 + 5 * seed + change * (beta == 0.1)
 
     table = claims.contrast_data_sets(synthetic(STUDY, distortion), DISTANCES)
     assert table["difference"].to_numpy() == pytest.approx(more, abs=0.01)
-    assert set(table["far"]) == {"random subset, 1,638"}
-    assert claims.describe_data_sets(table).count(word) == 2
-
-
-def test_one_data_set_alone_is_not_compared():
-    table = claims.contrast_data_sets(synthetic(STUDY.replace(data=STUDY.axis_data[0])), DISTANCES)
-    assert table.empty
-    assert "nothing to compare" in claims.describe_data_sets(table)
-
-
-def test_the_contrast_of_depths_is_deep_less_shallow_at_each_beta():
-    def distortion(layers, beta, seed, split, **_):
-        deeper = {(1.0, "cv"): 5, (0.1, "cv"): -2, (1.0, "cd"): 0}.get((beta, split), -3)
-        noise = 3 * (seed - 1) if (beta, split) == (1.0, "cd") else NOISE[seed]
-        return 80 + 9 * seed + (layers == 3) * (deeper + noise)
-
-    table = claims.contrast_depths(synthetic(STUDY, distortion))
-    assert len(table) == 4
-    found = table.set_index(["split", "beta"])
-    assert found.loc[("cv", 1.0), "difference"] == pytest.approx(5 + np.mean(NOISE))
-    assert found["verdict"].to_dict() == {
-        ("cv", 1.0): "worsens",
-        ("cv", 0.1): "improves",
-        ("cd", 1.0): "undecided",
-        ("cd", 0.1): "improves",
-    }
-    first, second = claims.describe_depths(table).splitlines()
-    assert first.startswith(
-        "- At β = 1 the network of 3 hidden layers is, beside that of 1: **worse** on random subset"
-    )
-    assert "undecided on central block, 8,192 training images (+0.0 ± 7.5)" in first
-    assert "**better** on random subset, 1,638 training images (−2.0 ± 0.6); central block" in second
-
-
-def test_depths_that_do_not_differ_or_are_ambiguous_are_not_compared():
-    alike = claims.contrast_depths(synthetic(STUDY.replace(network=MLP(layers=1))))
-    assert alike.empty
-    assert "equally deep" in claims.describe_depths(alike)
-    with pytest.raises(ValueError, match="several networks of one depth"):
-        claims.contrast_depths(synthetic(STUDY.replace(network=(MLP(layers=1), MLP(layers=1, width=64)))))
+    assert (set(table["from"]), set(table["to"])) == ({0.07}, {0.16})
+    text = claims.describe_contrasts(table)
+    names = "random subset, 1,638 instead of central block, 8,192"
+    effect = "the effect of lowering β from 1 to 0.1 on the test distortion"
+    assert f"- {MLP(layers=3).label}: {names} **{verdict}** {effect}" in text
+    assert claims.contrast_data_sets(synthetic(STUDY.replace(data=STUDY.axis_data[0])), DISTANCES).empty
 
 
 def test_betas_have_colors_of_their_own_the_same_in_any_order():

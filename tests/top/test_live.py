@@ -1,8 +1,11 @@
-"""A training that is watched: its numbers, its stops, its errors, and that nothing of it stays behind."""
+"""A training that is watched: its numbers, its stops, its errors, and its end."""
 
 import asyncio
+import dataclasses
 import functools
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +22,10 @@ import pytest
 
 import ratereg
 from ratereg import MLP, Data, Study
-from ratereg.live import Watch, look_steps, watch
+from ratereg.live import Watch, replay, watch
+from ratereg.live.picture import numbers_table
+from ratereg.live.run import look_steps
+from ratereg.measurements import Latents
 
 SMALL = Study(
     data=Data("tetrominoes", n_train=64, n_test=64),
@@ -27,14 +33,13 @@ SMALL = Study(
     betas=[1.0, 0.1],
     steps=30,
     batch_size=8,
-    latents=8,
-)
+).measuring(Latents(8))
 LONG = SMALL.replace(steps=10**6)
 
 
 @contextmanager
 def watched(study: Study) -> Iterator[Watch]:
-    """Yield a widget, and see at the end that closing it ends its thread."""
+    """Yield a widget, close it at the end, and wait for the end of its thread."""
     panel = watch(study)
     try:
         yield panel
@@ -48,7 +53,7 @@ def until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         time.sleep(0.1)
-    raise AssertionError("it did not come about within two minutes")
+    raise AssertionError("the condition did not hold within two minutes")
 
 
 def trains(panel: Watch) -> bool:
@@ -56,9 +61,10 @@ def trains(panel: Watch) -> bool:
 
 
 def same_numbers(panel: Watch) -> None:
-    """See that the last rows are those of the same study, trained by itself."""
+    """Assert that the last rows and the arrays are those of the same study without a widget."""
     alone = ratereg.load_or_run(panel.results.study, device="cpu", progress=False)
-    pd.testing.assert_frame_equal(panel.results.final, alone.final)
+    pd.testing.assert_frame_equal(panel.results.final[alone.final.columns], alone.final)
+    assert set(panel.results.arrays) == set(alone.arrays)
     for name, values in alone.arrays.items():
         np.testing.assert_array_equal(panel.results.arrays[name], values, err_msg=name)
 
@@ -75,7 +81,7 @@ def test_a_training_is_looked_at_from_its_first_step_to_its_last(steps: int) -> 
     assert (looks[0], looks[-1]) == (1, steps)
 
 
-def test_what_is_watched_has_the_numbers_of_the_study_run_by_itself() -> None:
+def test_a_watched_training_has_the_numbers_of_the_study_without_a_widget() -> None:
     with watched(SMALL) as panel:
         results = panel.run()
         assert results.study.steps == SMALL.steps
@@ -98,9 +104,9 @@ def test_a_stop_leaves_the_results_of_a_study_of_so_many_steps() -> None:
         assert (panel.start_button.disabled, panel.stop_button.disabled) == (False, True)
 
 
-def test_a_control_moved_while_it_trains_starts_it_again_and_at_rest_counts_at_the_next_start() -> None:
+def test_a_control_moved_during_training_starts_it_again_and_at_rest_counts_at_the_next_start() -> None:
     with watched(LONG) as panel:
-        panel.controls.depth.value = 2
+        panel.controls.sizes["layers"].value = 4
         assert not panel.running
         panel.start()
         until(lambda: trains(panel))
@@ -108,16 +114,21 @@ def test_a_control_moved_while_it_trains_starts_it_again_and_at_rest_counts_at_t
         panel.controls.smallest_beta.value = -2.0
         until(lambda: not panel.running)
         study = panel.results.study
-        assert (study.axis_networks[0].layers, study.steps, study.axis_betas) == (2, 100, (1.0, 0.01))
+        assert (study.axis_networks[0].layers, study.steps, study.axis_betas) == (4, 100, (1.0, 0.01))
         assert "Finished" in panel.status.value
 
 
-def test_the_picture_changes_while_it_trains_and_the_replay_has_all_of_it() -> None:
+def numbers_of(picture: str) -> list[float]:
+    """Return the numbers in the text alternative of a picture."""
+    words = ET.fromstring(picture).attrib["alt"]
+    assert words.startswith("Distortion against rate in nats at step")
+    return [float(number.replace(",", "")) for number in re.findall(r"\d[\d.,]*(?<![.,])", words)]
+
+
+def test_the_picture_changes_during_training_and_the_replay_has_each_recorded_step() -> None:
     with watched(LONG) as panel:
         with pytest.raises(RuntimeError, match="press Start"):
             panel.replay()
-        with pytest.raises(RuntimeError, match="press Start"):
-            _ = panel.results
         seen: list[str] = []
         panel.picture.observe(lambda change: seen.append(change["new"]), names="value")
         panel.start()
@@ -126,18 +137,36 @@ def test_the_picture_changes_while_it_trains_and_the_replay_has_all_of_it() -> N
         panel.stop()
         until(lambda: not panel.running)
         assert len(set(seen)) == len(seen)
-        slider, stack = panel.replay().children
-        shown = [frame.value for frame in stack.children]
-        assert set(shown) <= set(seen)
-        assert shown[-1] == seen[-1] == panel.picture.value
-        assert (slider.index, stack.selected_index) == (len(shown) - 1, len(shown) - 1)
-        for frame in shown:
-            picture = ET.fromstring(frame)
-            assert "Distortion against rate in nats at step" in picture.attrib["aria-label"]
-        assert panel.numbers.value.count("<tr>") == 1 + len(LONG.axis_betas)
+        slider, shown = panel.replay().children
+        frames = [frame.value for frame in shown.children[0].children]
+        assert len(frames) == len(slider.options) == panel.results.table["step"].nunique()
+        assert [numbers_of(frame)[0] for frame in frames] == sorted(set(panel.results.table["step"]))
+        assert slider.index == len(frames) - 1
+        assert numbers_of(frames[-1])[2:] == numbers_of(panel.picture.value)[2:]
 
 
-def test_a_setting_that_is_refused_is_said_in_the_widget(tmp_path: Path) -> None:
+def test_the_words_of_the_picture_and_the_table_have_each_number_in_its_place() -> None:
+    results = ratereg.load_or_run(SMALL, device="cpu", progress=False)
+    # No two numbers of this table are equal.
+    places = results.table[["beta", "partition", "step"]].itertuples(index=False, name=None)
+    values = [1000 * step + 10 * [1.0, 0.1].index(beta) + (partition == "test") for beta, partition, step in places]
+    columns = ("rate", "mutual_information", "marginal_kl", "distortion")
+    changed = results.table.assign(**{name: np.array(values) + 0.1 * place for place, name in enumerate(columns)})
+    slider, shown = replay(dataclasses.replace(results, table=changed)).children
+    frames = [frame.value for frame in shown.children[0].children]
+    assert [label for label, _ in slider.options] == [f"{step}" for step in SMALL.record_steps]
+    for step, frame in zip(SMALL.record_steps, frames, strict=True):
+        first = 1000 * step
+        of_beta = [[first + 1, first + 1, first, first], [first + 11, first + 11, first + 10, first + 10]]
+        assert numbers_of(frame) == [step, 30, 1, *of_beta[0], 0.1, *of_beta[1]]
+    table = pd.read_html(io.StringIO(numbers_table(changed[changed["step"] == 30])))[0]
+    assert table.to_numpy().tolist() == [
+        [1, 30000.0, 30000.1, 30000.2, 30000.3, 30001.3],
+        [0.1, 30010.0, 30010.1, 30010.2, 30010.3, 30011.3],
+    ]
+
+
+def test_the_widget_says_why_a_setting_is_refused(tmp_path: Path) -> None:
     images = np.random.default_rng(0).random((40, 8, 8))
     np.save(tmp_path / "mine.npy", images)
     own = SMALL.replace(data=Data(str(tmp_path / "mine.npy")))
@@ -156,12 +185,12 @@ def test_a_setting_that_is_refused_is_said_in_the_widget(tmp_path: Path) -> None
 
 
 def test_a_member_that_diverges_is_named_and_the_others_go_on() -> None:
-    with watched(SMALL.replace(betas=[1e39, 1.0])) as panel:
+    with watched(SMALL.replace(betas=[1e38, 1.0])) as panel:
         panel.run()
-        assert "β = 1e+39 diverged at step" in panel.status.value
+        assert "β = 1e+38 diverged at step" in panel.status.value
         assert "diverged" in panel.numbers.value
-        assert ET.fromstring(panel.picture.value).attrib["aria-label"].count("diverged") == 1
-        assert panel.results.final.groupby("beta")["rate"].count().to_dict() == {1.0: 2, 1e39: 0}
+        assert ET.fromstring(panel.picture.value).attrib["alt"].count("diverged") == 1
+        assert panel.results.final.groupby("beta")["rate"].count().to_dict() == {1.0: 2, 1e38: 0}
 
 
 def test_if_all_diverge_it_ends_and_says_what_would_do() -> None:

@@ -1,119 +1,265 @@
 import io
+import math
 
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
+from drawn import half_width, intervals, lines, results
 from ratereg import plots
 from ratereg.claims import paper_points
+from ratereg.plots.labels import labelled, model_colors
+
+FIGURES = [
+    plots.rate_distortion,
+    plots.information,
+    plots.trajectory,
+    plots.training_paths,
+    plots.training_parts,
+    plots.saturation,
+]
 
 
-def drawn(panel):
-    return [np.column_stack([line.get_xdata(), line.get_ydata()]) for line in panel.lines]
+def of(result, **where):
+    rows = result.table
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    return rows
 
 
-def holds(panel, points):
-    return any(one.shape == points.shape and np.allclose(one, points) for one in drawn(panel))
-
-
-def test_every_data_set_and_split_has_a_panel_with_the_means_over_seeds(make_results):
-    results = make_results(lambda seed, layers, beta, partition, **_: 70 + 10 * layers * beta + seed + len(partition))
-    fig = plots.rate_distortion(results)
+def test_each_curve_has_the_means_over_seeds_of_its_panel_model_and_partition():
+    made = results()
+    fig = plots.rate_distortion(made)
     assert [panel.get_title() for panel in fig.axes] == [
         "checkerboard, 81,920 training images",
         "random subset, 16,384 training images",
     ]
-    of_subset = results.final[results.final["split"] == "cv"]
-    for _, rows in of_subset.groupby(["layers", "partition"]):
-        curve = rows.groupby("beta")[["rate", "distortion"]].mean().sort_index(ascending=False)
-        assert holds(fig.axes[1], curve.to_numpy())
+    for panel, split in zip(fig.axes, ("checkerboard", "cv"), strict=True):
+        assert len(lines(panel)) == 4
+        for (model, partition), rows in of(made, split=split, step=100).groupby(["architecture", "partition"]):
+            curve = rows.groupby("beta")[["rate", "distortion"]].mean().sort_index(ascending=False)
+            shown = lines(panel)[f"{model}, {plots.style.WORDS[partition]}"]
+            assert shown == pytest.approx(curve.to_numpy())
 
 
-def test_partitions_that_are_not_asked_for_are_not_drawn(make_results):
-    results = make_results(lambda partition, **_: 100.0 if partition == "test" else 50.0)
-    fig = plots.rate_distortion(results, partitions=("test",))
-    assert all((one[:, 1] == 100).all() for one in drawn(fig.axes[0]))
+def test_intervals_of_rate_lie_across_and_those_of_distortion_upwards():
+    def numbers(measure, panel, model, beta, seed, partition, step):
+        return {"rate": 20 + seed, "distortion": 80 + 5 * seed**2}.get(measure, 1.0) + (partition == "test")
+
+    panel = plots.rate_distortion(results(numbers, betas=(1,)), partitions=("test",)).axes[0]
+    across, upwards = intervals(panel, plots.NETWORKS[1])
+    rate, distortion = 22, 81 + 25 / 3
+    assert across[:, 0] == pytest.approx([rate - half_width([0, 1, 2]), rate + half_width([0, 1, 2])], abs=1e-4)
+    assert across[:, 1] == pytest.approx([distortion] * 2)
+    assert upwards[:, 0] == pytest.approx([rate] * 2)
+    ends = half_width([0, 5, 20])
+    assert upwards[:, 1] == pytest.approx([distortion - ends, distortion + ends], abs=1e-3)
 
 
-@pytest.mark.parametrize("partitions", [("validation",), ()])
-def test_an_unknown_partition_or_none_is_refused(make_results, partitions):
-    with pytest.raises(ValueError, match=r"partitions is .* give some of 'train' and 'test'"):
-        plots.rate_distortion(make_results(), partitions=partitions)
+def test_the_figures_table_has_the_numbers_that_are_drawn():
+    made = results()
+    table = plots.figure_data(plots.rate_distortion(made))
+    row = table.query(
+        "panel.str.startswith('random') and series == '3 hidden layers' and partition == 'test' and beta == 0.1"
+    )
+    values = of(made, split="cv", layers=3, partition="test", beta=0.1, step=100)[["rate", "distortion"]]
+    assert row[["rate", "distortion"]].to_numpy() == pytest.approx(values.mean().to_numpy()[None])
+    for name in values:
+        assert row[f"{name}_high"].item() - row[name].item() == pytest.approx(half_width(values[name]), abs=1e-5)
+        assert row[name].item() - row[f"{name}_low"].item() == pytest.approx(half_width(values[name]), abs=1e-5)
 
 
-def test_the_papers_points_are_hollow_and_said_to_be_the_papers(make_results):
+def test_only_the_partitions_asked_for_are_drawn():
+    assert list(lines(plots.rate_distortion(results(), partitions=("test",)).axes[0])) == [
+        "1 hidden layer, test images",
+        "3 hidden layers, test images",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda made: plots.rate_distortion(made, partitions=("validation",)), "partitions is .* give some of 'train'"),
+        (lambda made: plots.rate_distortion(made, partitions=()), r"partitions is \(\)"),
+        (lambda made: plots.information(made, partition="fresh"), "partition is 'fresh'; give one of train, test"),
+        (lambda made: plots.trajectory(made, measure="elbow"), "measure is 'elbow'; give a column"),
+        (lambda made: plots.training_parts(made, partition="fresh"), "partition is 'fresh'; give 'train' or 'test'"),
+        (lambda made: plots.reconstructions(made, images=0), "images is 0"),
+        (lambda made: plots.reconstructions(made, seed=9), "seed is 9, and results has 0, 1, 2"),
+        (plots.information_ceiling, "no fresh images"),
+        (plots.distance_distortion, "no distances"),
+    ],
+)
+def test_an_argument_or_results_that_a_figure_cannot_show_are_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw(results())
+
+
+def test_the_papers_points_are_hollow_and_named_in_the_legend():
     paper = paper_points()
-    fig = plots.rate_distortion(make_results(), paper=paper)
+    fig = plots.rate_distortion(results(), paper=paper)
     star = paper.query("depth == 3 and partition == 'test' and star == 1")[["rate", "distortion"]].to_numpy()
     found = [line for line in fig.axes[0].lines if np.array_equal(np.column_stack(line.get_data()), star)]
     assert [(line.get_marker(), to_hex(line.get_markerfacecolor())) for line in found] == [("*", "#ffffff")]
     assert any("paper" in text.get_text() for text in fig.legends[0].get_texts())
 
 
-def test_beta_1_is_starred_and_betas_are_written_along_the_test_curve(make_results):
-    results = make_results(betas=(2, 1, 0.9, 0.1))
-    panel = plots.rate_distortion(results, partitions=("test",)).axes[0]
+def test_beta_1_is_starred_and_betas_are_written_along_the_test_curve():
+    panel = plots.rate_distortion(results(betas=(2, 1, 0.9, 0.1, 0)), partitions=("test",)).axes[0]
     assert sum(line.get_marker() == "*" and len(line.get_xdata()) == 1 for line in panel.lines) == 2
     # 0.9 would be written over 1.
-    assert [text.get_text() for text in panel.texts] == ["2", "1", "0.1"] * 2
+    assert [text.get_text() for text in panel.texts] == ["2", "1", "0.1", "0"] * 2
 
 
-def test_an_interval_longer_than_the_figure_does_not_stretch_it(make_results):
-    fig = plots.rate_distortion(make_results(lambda seed, beta, **_: 80 + 5 * seed + beta, seeds=2))
-    low, high = fig.axes[0].get_ylim()
-    assert 75 < low < 80 < 90 < high < 95
+def test_an_interval_longer_than_the_figure_does_not_stretch_it():
+    def numbers(measure, panel, model, beta, seed, partition, step):
+        return 80 + 5 * seed + beta
+
+    low, high = plots.rate_distortion(results(numbers, seeds=2, betas=(5, 1))).axes[0].get_ylim()
+    assert 75 < low < 81 < 90 < high < 95
 
 
-def test_one_seed_one_beta_and_a_floor_can_be_drawn(make_results):
-    fig = plots.rate_distortion(make_results(seeds=1, betas=(1,), layers=(2,)), floor=49.8)
-    fig.savefig(io.BytesIO(), format="svg")
+def test_a_rate_of_zero_and_beta_zero_have_marked_places_on_logarithmic_axes():
+    def collapsed(measure, panel, model, beta, seed, partition, step):
+        return 0.0 if beta == 5 and measure == "rate" else 10.0 / (1 + beta)
+
+    made = results(collapsed, betas=(5, 1, 0.1, 0), seeds=1)
+    figures = (plots.rate_distortion, 5), (plots.information, 0.1), (plots.saturation, 0.1)
+    for draw, smallest in figures:
+        panel = draw(made).axes[0]
+        low, high = sorted(panel.get_xlim())
+        assert low < 0 < high
+        assert 0 in panel.get_xticks()
+        # It lies apart from the smallest value above it, by more than a tenth of the axis.
+        places = panel.transAxes.inverted().transform(panel.transData.transform([[0, 1], [smallest, 1]]))
+        assert abs(np.diff(places[:, 0])) > 0.1
+    assert plots.rate_distortion(results()).axes[0].get_xscale() == "log"
 
 
-def test_reconstructions_stand_beside_their_originals_from_large_to_small_beta(make_results):
-    results = make_results(seeds=2)
-    fig = plots.reconstructions(results, images=3, columns=4)
+def test_models_that_differ_in_any_column_have_labels_and_colors_of_their_own():
+    priors = ("gaussian", "mixture of 100", "anything new")
+    made = results(models=("any network",) * 3, prior=priors)
+    panel = plots.rate_distortion(made, partitions=("test",)).axes[0]
+    assert list(lines(panel)) == [f"any network, prior {name}, test images" for name in priors]
+    assert len({line.get_color() for line in panel.lines if line.get_label() in lines(panel)}) == 3
+
+
+@pytest.mark.parametrize("column", ["learning_rate", "batch_size", "warm_up", "likelihood"])
+def test_settings_are_never_pooled_by_their_architecture(column):
+    labels = labelled(results(models=("a", "a"), **{column: (1, 2)}).final)
+    assert set(labels["series"]) == {f"a, {column.replace('_', ' ')} 1", f"a, {column.replace('_', ' ')} 2"}
+
+
+def test_settings_and_data_that_no_column_tells_apart_have_their_digests():
+    final = results(models=("a", "a")).final.assign(split="cv", n_train=100, share=0.1, n_test=7)
+    labels = labelled(final)
+    assert set(labels["series"]) == {"a, 00sett", "a, 01sett", "a, 10sett", "a, 11sett"}
+    assert set(labels["panel"]) == {"random subset, 100, 0data", "random subset, 100, 1data"}
+
+
+def test_a_model_has_the_color_of_its_depth_whatever_else_is_drawn():
+    assert model_colors(labelled(results().final)) == {
+        name: plots.NETWORKS[k] for name, k in (("1 hidden layer", 1), ("3 hidden layers", 3))
+    }
+    assert model_colors(labelled(results(models=("3 hidden layers",)).final)) == {"3 hidden layers": plots.NETWORKS[3]}
+
+
+def test_information_has_the_parts_of_the_rate_with_intervals_and_their_ceiling():
+    made = results()
+    fig = plots.information(made, partition="test")
+    assert len(fig.axes) == 4
+    panel = fig.axes[3]
+    assert panel.get_title() == "3 hidden layers\nrandom subset, 16,384"
+    assert lines(panel)["ceiling"][:, 1] == pytest.approx([math.log(16_384)] * 2)
+    assert panel.get_xlim()[0] > panel.get_xlim()[1]
+    for measure, color in plots.MEASURES.items():
+        by_beta = of(made, split="cv", layers=3, partition="test", step=100).groupby("beta")[measure]
+        shown = lines(panel)[measure.replace("_", " ").replace("kl", "KL")]
+        assert shown == pytest.approx(by_beta.mean().reset_index().to_numpy())
+        ends = [[[beta, v.mean() + side * half_width(v)] for side in (-1, 1)] for beta, v in by_beta]
+        assert intervals(panel, color) == pytest.approx(np.array(ends), abs=1e-4)
+
+
+def test_a_trajectory_has_one_line_for_each_beta():
+    made = results()
+    panel = plots.trajectory(made, measure="marginal_kl", partition="train").axes[1]
+    assert len(lines(panel)) == 6
+    path = of(made, split="checkerboard", layers=3, partition="train", beta=0.3).groupby("step")["marginal_kl"].mean()
+    assert lines(panel)[r"$\beta$ = 0.3"] == pytest.approx(path.reset_index().to_numpy())
+
+
+def test_reconstructions_stand_beside_their_originals_from_large_to_small_beta():
+    made = results(seeds=2)
+    fig = plots.reconstructions(made, images=3, columns=4, seed=1)
     canvas = fig.axes[2].images[0].get_array()
-    members = results.final.query("split == 'cv' and layers == 1 and seed == 0 and partition == 'test'")
-    by_beta = members.set_index("beta")["member"]
+    members = of(made, split="cv", layers=1, seed=1, partition="test", step=100).set_index("beta")["member"]
     side = 8 + 2
     assert canvas.shape == (3 * side - 2, 5 * side - 2, 3)
-    expected = [results.arrays["test_originals"][1]]
-    expected += [results.arrays["test_reconstructions"][by_beta[beta]] for beta in (5, 1, 0.1, 0.001)]
+    expected = [made.arrays["test_originals"][1]]
+    expected += [made.arrays["test_reconstructions"][members[beta]] for beta in (5, 1, 0.1, 0.001)]
     for column, images in enumerate(expected):
         for row in range(3):
             cell = canvas[row * side : row * side + 8, column * side : column * side + 8]
             assert np.array_equal(cell, images[row].transpose(1, 2, 0))
 
 
-def test_gray_images_are_drawn_gray(make_results):
-    canvas = plots.reconstructions(make_results(channels=1)).axes[0].images[0].get_array()
+def test_gray_images_are_drawn_gray():
+    canvas = plots.reconstructions(results(channels=1)).axes[0].images[0].get_array()
     assert np.array_equal(canvas[..., 0], canvas[..., 2])
 
 
-def test_information_shows_the_parts_of_the_rate_and_their_ceiling(make_results):
-    results = make_results(seeds=2)
-    fig = plots.information(results)
-    assert len(fig.axes) == 4
-    assert any((one[:, 1] == np.log(16_384)).all() for one in drawn(fig.axes[2]))
-    rows = results.final.query("split == 'cv' and layers == 1 and partition == 'train'")
-    means = rows.groupby("beta")["marginal_kl"].mean()
-    assert holds(fig.axes[2], means.reset_index().to_numpy())
+@pytest.mark.parametrize("columns", [2, 3, 5, 7, 20])
+def test_the_betas_that_the_book_compares_are_among_those_shown(columns):
+    betas = (5, 3, 2, 1, 0.7, 0.5, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+    fig = plots.reconstructions(results(betas=betas, seeds=1), columns=columns)
+    shown = [float(label.get_text().rpartition(" ")[2]) for label in fig.axes[0].get_xticklabels()[1:]]
+    assert len(shown) == min(columns, len(betas))
+    assert {1, 0.1} <= set(shown)
+    assert shown == sorted(shown, reverse=True)
+    if columns > 3:
+        assert {5, 0.001} <= set(shown)
 
 
-def test_a_trajectory_has_one_line_for_each_beta(make_results):
-    results = make_results(lambda step, seed, **_: 100 - step / 10 + seed)
-    fig = plots.trajectory(results)
-    assert [len(panel.lines) for panel in fig.axes] == [6, 6, 6, 6]
-    assert holds(fig.axes[0], np.array([[10, 100], [100, 91]]))
+def test_networks_of_one_depth_and_width_are_refused_in_a_figure_along_width():
+    with pytest.raises(ValueError, match=r"prior gaussian; .* networks that differ in depth and width only"):
+        plots.distortion_by_width(results(models=("a", "a"), prior=("gaussian", "another")))
 
 
-def test_figures_are_closed_opaque_and_the_same_every_time(make_results):
+def test_distortion_along_width_joins_networks_of_one_depth():
+    made = results(models=("a", "b", "c"), layers=(1, 1, 2), width=(64, 512, 64), betas=(1, 0.1))
+    fig = plots.distortion_by_width(made)
+    assert fig.axes[3].get_title() == "random subset, 16,384\n$\\beta$ = 0.1"
+    means = of(made, split="cv", beta=0.1, layers=1, partition="test", step=100).groupby("width")["distortion"].mean()
+    assert lines(fig.axes[3])["1 hidden layer, test images"] == pytest.approx(means.reset_index().to_numpy())
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_a_single_seed_beta_and_model_and_members_that_diverged_can_be_drawn(draw):
+    draw(results(seeds=1, betas=(1,), models=("1 hidden layer",))).savefig(io.BytesIO(), format="svg")
+    diverged = results(lambda measure, *place: math.nan if place[2] == 1 else 3.0)
+    draw(diverged).savefig(io.BytesIO(), format="svg")
+
+
+@pytest.mark.parametrize("draw", [*FIGURES, plots.reconstructions])
+def test_figures_are_closed_opaque_and_the_same_every_time(draw):
     files = [io.BytesIO(), io.BytesIO()]
     for file in files:
-        fig = plots.rate_distortion(make_results())
+        fig = draw(results())
         with plt.style.context(plots.STYLE):
             fig.savefig(file, format="svg", metadata={"Date": None})
     assert plt.get_fignums() == []
     assert to_hex(fig.get_facecolor()) == "#ffffff"
     assert files[0].getvalue() == files[1].getvalue()
+
+
+def test_the_renderer_draws_any_step_into_any_panel_and_returns_its_means():
+    made = results(data=("cv",))
+    fig, panel = plt.subplots()
+    table = plots.draw_rate_distortion(panel, of(made, step=10), numbers=False)
+    plt.close(fig)
+    means = of(made, step=10, layers=1, partition="test").groupby("beta")[["rate", "distortion"]].mean()
+    shown = table[(table["series"] == "1 hidden layer") & (table["partition"] == "test")].set_index("beta").sort_index()
+    assert shown[["rate", "distortion"]].to_numpy() == pytest.approx(means.to_numpy())
+    assert lines(panel)["1 hidden layer, test images"] == pytest.approx(means.to_numpy()[::-1])
+    assert not panel.texts

@@ -8,6 +8,7 @@ import pytest
 
 import ratereg
 from ratereg import MLP, Data, Study
+from ratereg.measurements import Information, RateDistortion
 from ratereg.reproduce import _prediction_interval, describe_members, reproduce
 from ratereg.storage import cache_directory
 
@@ -18,10 +19,8 @@ STUDY = Study(
     seeds=3,
     steps=30,
     batch_size=32,
-    records=2,
-    trajectory_images=100,
-    queries=50,
     precision="float32",
+    measurements=(RateDistortion(images=100), Information(images=100, queries=50)),
 )
 
 
@@ -46,7 +45,8 @@ def test_the_same_seed_gives_the_committed_numbers(results: ratereg.Results) -> 
     for row in table.to_dict("records"):
         assert row["committed"] == own.loc[row["partition"], row["quantity"]]
         assert row["within"] == (row["low"] <= row["rerun"] <= row["high"])
-    assert not list((cache_directory() / "shards").glob("*/checkpoint*"))
+    # Nothing that was cached has been used or replaced, and nothing is left.
+    assert [path.name for path in cache_directory().rglob("*") if path.is_file()] == []
 
 
 def test_another_seed_is_trained_and_not_looked_up(results: ratereg.Results) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 import ratereg
 from ratereg import Data, claims, plots, widgets
+from ratereg.measurements import Annealed, FreshInformation
+from ratereg.summary import SETTING, groups
 from synthetic import synthetic
 
 STUDY = ratereg.published("saturation", "cpu")
@@ -19,17 +21,25 @@ def informative(beta, seed, **_):
     return {5: 5, 1: 9, 0.1: 15, 0.01: 30}[beta] / 0.9 + 0.01 * NOISE[seed]
 
 
+def by_setting(results):
+    return {rows["n_train"].iloc[0]: claims.saturated(rows) for rows in groups(results.final, SETTING)}
+
+
 def test_the_saturated_betas_are_those_within_the_threshold_of_the_ceiling():
     # log 256 = 5.55 and log 81,920 = 11.31
-    assert claims.saturated_betas(synthetic(STUDY, rate=informative)) == {0: [1, 0.1, 0.01], 1: [0.1, 0.01]}
-    nearly = claims.saturated_betas(synthetic(STUDY, rate=lambda **_: (math.log(256) - 0.06) / 0.9))
-    assert nearly == {0: [], 1: []}
-    assert claims.saturated_betas(synthetic(STUDY, rate=lambda **_: (math.log(256) - 0.04) / 0.9))[0] == [
-        5,
-        1,
-        0.1,
-        0.01,
-    ]
+    assert by_setting(synthetic(STUDY, rate=informative)) == {256: [1, 0.1, 0.01], 81_920: [0.1, 0.01]}
+    missing = {5: 0.06, 1: 0.04, 0.1: 0.06, 0.01: 0.04}
+    nearly = synthetic(STUDY, rate=lambda beta, **_: (math.log(256) - missing[beta]) / 0.9)
+    assert by_setting(nearly)[256] == [1, 0.01]
+    assert by_setting(nearly)[81_920] == []
+
+
+def test_saturation_is_that_of_the_mean_over_seeds():
+    results = synthetic(STUDY, rate=lambda seed, **_: (math.log(256) - 0.04 - 0.03 * (seed == 1)) / 0.9)
+    below = claims.below_ceiling(results.final.query("n_train == 256"))
+    assert list(below.index) == [5, 1, 0.1, 0.01]
+    assert below.to_numpy() == pytest.approx(0.05, abs=1e-9)
+    assert below.to_numpy() != pytest.approx(0.04)
 
 
 def test_saturation_is_described_with_what_is_missing_to_the_ceiling():
@@ -46,20 +56,29 @@ def test_after_saturation_smaller_betas_are_compared_with_the_largest_saturated_
 
     results = synthetic(STUDY, distortion, informative, bound_gap=lambda beta, **_: 3 * beta)
     after = claims.after_saturation(results)
-    assert set(zip(after["n_train"], after["high"], after["low"], strict=True)) == {
-        (256, 1, 0.1),
-        (256, 1, 0.01),
-        (81_920, 0.1, 0.01),
+    pairs = {(256, 1, 0.1), (256, 1, 0.01), (81_920, 0.1, 0.01)}
+    assert set(zip(after["n_train"], after["from"], after["to"], strict=True)) == pairs
+    one = after[(after["n_train"] == 256) & (after["to"] == 0.1)].set_index("measure")["difference"].to_dict()
+    change = -9 - 0.9 * np.mean(NOISE)
+    assert one == pytest.approx(
+        {
+            # All of the rate's growth: the information is log 256 at both.
+            "training marginal KL": (15 - 9) / 0.9,
+            "training distortion": -9,
+            "test distortion": change,
+            "train–test gap of distortion": -0.9 * np.mean(NOISE),
+            # The bound is 3 beta - distortion - rate.
+            "test annealed bound on −log p(x)": change + 6 / 0.9 + 3 * 0.9,
+        },
+        abs=1e-6,
+    )
+    table = claims.contrast_table(after)
+    place = ("random halves, 81,920", STUDY.axis_networks[0].label, "training distortion")
+    assert table.loc[place].to_dict() == {
+        "0.1 against 1": "",
+        "0.01 against 1": "",
+        "0.01 against 0.1": "−0.9 (−0.9\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}−0.9)",
     }
-    one = after[(after["n_train"] == 256) & (after["low"] == 0.1)].set_index(["partition", "measure"])["difference"]
-    assert one["train", "distortion"] == pytest.approx(-9)
-    assert one["test", "distortion"] == pytest.approx(-9 - 0.9 * np.mean(NOISE))
-    assert one["gap", "distortion"] == pytest.approx(-0.9 * np.mean(NOISE))
-    # All of the rate's growth: the information is log 256 at both.
-    assert one["train", "marginal_kl"] == pytest.approx((15 - 9) / 0.9, abs=1e-6)
-    # The bound is 3 beta - distortion - rate.
-    evidence = one["test", "negative_log_pseudo_evidence"]
-    assert evidence == pytest.approx(one["test", "distortion"] + 6 / 0.9 + 3 * 0.9)
 
 
 def test_after_saturation_there_is_nothing_where_there_is_no_smaller_beta():
@@ -67,25 +86,9 @@ def test_after_saturation_there_is_nothing_where_there_is_no_smaller_beta():
     assert claims.after_saturation(synthetic(STUDY.replace(betas=0.01), rate=informative)).empty
 
 
-def test_what_goes_on_after_saturation_is_tabled_and_counted():
-    def distortion(beta, n_train, seed, **_):
-        return 80 + (beta if n_train == 256 else -10 * beta) + 0.001 * NOISE[seed] * beta
-
-    after = claims.after_saturation(synthetic(STUDY, distortion, informative))
-    table = claims.after_table(after)
-    row = ("random halves, 256, 1 hidden layer of 256, 10 latents", "1", "test, distortion")
-    assert table.loc[row, "to 0.1"] == "−0.9 ± 0.0"
-    other = ("random halves, 81,920, 1 hidden layer of 256, 10 latents", "0.1", "test, distortion")
-    assert table.loc[other].tolist() == ["", "+0.9 ± 0.0"]
-    text = claims.describe_after(after)
-    assert "down to β = 0.01, the test distortion changes by −0.0 nats in the mean over 2 settings" in text
-    assert "it improves in 1; it worsens in 1." in text
-
-
-def test_a_likelihood_that_was_not_measured_is_said_not_to_be():
-    after = claims.after_saturation(synthetic(STUDY.replace(annealed_images=0), rate=informative))
-    assert "was not measured" in claims.describe_after(after, "negative_log_pseudo_evidence")
-    assert "test, distortion" in claims.after_table(after).index.get_level_values("of")
+def test_a_likelihood_that_was_not_measured_is_not_compared():
+    after = claims.after_saturation(synthetic(STUDY.without(Annealed), rate=informative))
+    assert after["measure"].nunique() == 4
 
 
 def test_the_populations_information_is_placed_by_its_bounds():
@@ -106,34 +109,29 @@ def test_the_populations_information_is_placed_by_its_bounds():
     assert table.loc[(256, 1), "below"] == pytest.approx(9, abs=0.01)
     assert table.loc[(256, 0.01), "below"] == pytest.approx(20, abs=0.01)
     assert table.loc[(256, 0.01), "above"] == pytest.approx(30, abs=0.01)
+    # 0.6 and 0.9 of the rate's spread over seeds
+    spread = 4.302653 * 0.01 * np.std(NOISE, ddof=1) / math.sqrt(3)
+    ends = table.loc[(256, 0.01), ["below", "below_low", "above", "above_high"]].to_numpy(dtype=float)
+    assert (ends[0] - ends[1], ends[3] - ends[2]) == pytest.approx((0.6 * spread, 0.9 * spread), rel=1e-5)
     assert table["fresh_reaches"].to_dict() == {
         key: {5: 0, 1: 4096, 0.1: 163_840, 0.01: 163_840}[key[1]] for key in table.index
     }
     assert table.loc[(256, 1), "last_gain"] == pytest.approx(0, abs=0.01)
     assert table.loc[(256, 0.1), "last_gain"] == pytest.approx(math.log(2.5))
+    assert table["last_rise"].to_numpy() == pytest.approx(math.log(2.5))
     assert (table["m"] == 163_840).all()
+    assert table["log_m"].to_numpy() == pytest.approx(math.log(163_840))
 
 
 def test_bounds_on_both_sides_of_the_ceiling_are_undecided_and_few_seeds_not_enough():
     # 10 nats from below and 15 from above; log 32,768 = 10.4.
-    study = STUDY.replace(data=Data("tetrominoes", n_train=32_768), fresh_images=1024)
+    study = STUDY.replace(data=Data("tetrominoes", n_train=32_768)).measuring(FreshInformation(images=1024))
     between = claims.ceiling_table(synthetic(study, rate=informative)).set_index("beta")
     assert between.loc[0.1, "place"] == "undecided"
     few = claims.ceiling_table(synthetic(STUDY.replace(seeds=2), rate=informative))
     assert set(few["place"]) == {"not enough data"}
-    assert "there is not enough data to say" in claims.describe_ceiling(few)
-
-
-def test_the_ceiling_is_described_for_what_follows_it_and_what_does_not():
-    text = claims.describe_ceiling(claims.ceiling_table(synthetic(STUDY, rate=informative)))
-    first, second = text.splitlines()
-    assert "follows its ceiling up to 163,840 fresh images at β = 0.1, 0.01" in first
-    assert "falls behind the ceiling of 12.01 nats of 163,840 images at β = 5, by 7.0" in first
-    assert "**beyond** log N = 5.55 at β = 1, 0.1, 0.01; it stays **short of** log N = 5.55 at β = 5." in first
-    assert "**short of** log N = 11.31 at β = 5, 1." in second
-    single = claims.ceiling_table(synthetic(STUDY.replace(fresh_images=256), rate=informative))
+    single = claims.ceiling_table(synthetic(STUDY.measuring(FreshInformation(images=256)), rate=informative))
     assert single["last_gain"].isna().all()
-    assert "nan" not in claims.describe_ceiling(single)
 
 
 def test_the_training_size_is_contrasted_where_the_ceiling_is_one():
@@ -141,45 +139,37 @@ def test_the_training_size_is_contrasted_where_the_ceiling_is_one():
         return (10 if n_train == 256 else 8) / 0.9 + NOISE[seed] * (n_train == 256)
 
     results = synthetic(STUDY, rate=rate)
-    table = claims.contrast_training_sizes(results, "mutual_information", "fresh")
+    table = claims.contrast(results, "mutual_information", "fresh", along="n_train")
     assert len(table) == 4
     assert table["difference"].to_numpy() == pytest.approx(-2 - 0.9 * np.mean(NOISE))
-    assert (table["few"].iloc[0], table["many"].iloc[0]) == (256, 81_920)
-    text = claims.training_size_table(table)
-    row = text.loc[("fresh images' mutual information", "1 hidden layer of 256, 10 latents", "0.1")]
-    assert row.tolist() == ["10.0 (N = 256)", "8.0 (N = 81,920)", "−2.0 ± 0.6"]
-    on_training = claims.contrast_training_sizes(results, "mutual_information", "train")["difference"]
+    assert (table["from"].iloc[0], table["to"].iloc[0]) == (256, 81_920)
+    on_training = claims.contrast(results, "mutual_information", "train", along="n_train")["difference"]
     assert on_training.to_numpy() == pytest.approx(8 - math.log(256))
-
-
-def test_training_sizes_that_are_not_there_are_not_contrasted():
-    assert claims.contrast_training_sizes(synthetic(STUDY.replace(data=STUDY.axis_data[0])), "rate", "train").empty
-    for measure, partition in (("accuracy", "test"), ("rate", "validation")):
-        with pytest.raises(ValueError, match=f"{measure}.*{partition}.*give"):
-            claims.contrast_training_sizes(synthetic(STUDY), measure, partition)
+    text = claims.contrast_table(table, means=True)
+    change = "81,920 training images instead of 256 training images"
+    place = ("random halves", STUDY.axis_networks[0].label, change, "fresh images' mutual information")
+    assert text.loc[place, "0.1"].startswith("10.0 → 8.0: −2.0 (−2.6")
+    assert claims.contrast(synthetic(STUDY.replace(data=STUDY.axis_data[0])), "rate", "train", along="n_train").empty
 
 
 def test_fresh_and_training_images_are_contrasted_under_the_same_ceiling():
     def rate(partition, seed, **_):
         return (4 if partition == "train" else 3) / 0.9 + seed
 
-    results = synthetic(STUDY, rate=rate)
-    table = claims.contrast_fresh(results)
+    table = claims.contrast_fresh(synthetic(STUDY, rate=rate))
     # 81,920 is no number of fresh images.
     assert set(table["n_train"]) == {256}
     assert len(table) == 4
-    assert table["difference"].to_numpy() == pytest.approx(
-        np.mean([3 + 0.9 * s - min(4 + 0.9 * s, math.log(256)) for s in (0, 1, 2)])
-    )
-    assert "256 training images" in claims.describe_fresh(table)
-    none = claims.contrast_fresh(synthetic(STUDY.replace(data=STUDY.axis_data[1])))
-    assert "nothing to compare" in claims.describe_fresh(none)
+    changes = [3 + 0.9 * seed - min(4 + 0.9 * seed, math.log(256)) for seed in (0, 1, 2)]
+    assert table["difference"].to_numpy() == pytest.approx(np.mean(changes))
+    assert claims.contrast_table(table, digits=2).shape == (1, 4)
+    assert claims.contrast_fresh(synthetic(STUDY.replace(data=STUDY.axis_data[1]))).empty
 
 
 @pytest.mark.parametrize("function", [claims.ceiling_table, plots.information_ceiling, widgets.ceiling_slider])
 def test_results_without_fresh_images_are_refused(function):
     with pytest.raises(ValueError, match=r"fresh images.*give those"):
-        function(synthetic(STUDY.replace(fresh_images=0)))
+        function(synthetic(STUDY.without(FreshInformation)))
 
 
 def curves(panel, count):

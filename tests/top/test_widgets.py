@@ -1,4 +1,5 @@
 import base64
+import functools
 import io
 import json
 import math
@@ -9,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets.embed import dependency_state
+from matplotlib.figure import Figure
 from PIL import Image
 
-import ratereg
-from ratereg import widgets
+from drawn import SIDE, results
+from ratereg import plots, widgets
 from ratereg.data import splits, tetrominoes
-from ratereg.widgets.drawing import logarithmic_ticks, ticks
-from synthetic import synthetic
+from ratereg.widgets.drawing import card, in_style, over, png, svg
 
 SVG = "{http://www.w3.org/2000/svg}"
+SIZES = (256, 1024, 4096, 16_384, 65_536, 163_840)
 
 
 def bytes_of(box):
@@ -27,61 +29,54 @@ def bytes_of(box):
 
 def leaves(stack):
     """Return the frames of nested stacks as HTML, nested alike."""
-    return [leaves(one) if hasattr(one, "children") else one.value for one in stack.children]
+    return [leaves(one) for one in stack.children] if hasattr(stack, "selected_index") else stack.value
 
 
 def flat(frames):
-    return [one for part in frames for one in (flat(part) if isinstance(part, list) else [part])]
+    return [frames] if isinstance(frames, str) else [one for part in frames for one in flat(part)]
 
 
 def layers_of(box):
     """Return the frames, and below them the backdrops, if there are any."""
-    *_, shown = box.children
-    if type(shown).__name__ == "GridBox":
-        backdrops, frames = shown.children
-        return leaves(frames), leaves(backdrops)
-    return leaves(shown), []
+    *below, frames = map(leaves, box.children[-1].children)
+    return frames, below[0] if below else []
 
 
-def frames_of(box):
-    return layers_of(box)[0]
+def plane(**given):
+    return results(models=("plane",), data={"cv": 64}, latent_dim=(2,), **({"seeds": 2, "betas": (5, 1, 0.1)} | given))
 
 
-def published(name):
-    return ratereg.load_or_run(ratereg.published(name))
-
-
-def at_full_scale(name):
-    # One seed is shown, and the last step.
-    return synthetic(ratereg.published(name, "full").replace(seeds=1, records=2))
-
-
-def factor_space():
-    factors = tetrominoes.factors()
+def sides():
+    factors = tetrominoes.factors()[:, :5]
     cuts = {
         "random halves": splits.default(len(factors)),
-        "checkerboard": splits.checkerboard(factors[:, :5], tetrominoes.RANGES),
-        "random 10%": splits.cv(len(factors), 0.1),
+        "checkerboard": splits.checkerboard(factors, tetrominoes.RANGES),
         "random 1%": splits.cv(len(factors), 0.01),
-        "central 10%": splits.cd(factors[:, :5], tetrominoes.RANGES, 0.1),
     }
-    sides = {name: (factors[train], factors[test]) for name, (train, test) in cuts.items()}
-    return widgets.factor_space(sides, dict.fromkeys(sides, 0.1))
+    return {name: (factors[train], factors[test]) for name, (train, test) in cuts.items()}
+
+
+def factor_space(**given):
+    return widgets.factor_space(sides(), dict.fromkeys(sides(), 0.123), ranges=tetrominoes.RANGES, **given)
 
 
 MADE = {
-    "reconstructions": lambda: widgets.reconstruction_slider(published("capacity")),
-    "reconstructions of images": lambda: widgets.reconstruction_slider(published("images")),
+    "reconstructions": lambda: widgets.reconstruction_slider(results(seeds=1)),
     "information": widgets.information_sliders,
-    "aggregate posterior": lambda: widgets.aggregate_posterior_slider(published("plane")),
-    "ceiling": lambda: widgets.ceiling_slider(published("saturation")),
+    "aggregate posterior": lambda: widgets.aggregate_posterior_slider(plane()),
+    "ceiling": lambda: widgets.ceiling_slider(results(seeds=1, fresh=SIZES[:3], betas=(1, 0.1))),
     "factor space": factor_space,
 }
 
 
-@pytest.fixture(scope="module", params=MADE)
+@functools.cache
+def one(name):
+    return MADE[name]()
+
+
+@pytest.fixture(params=MADE)
 def made(request):
-    return MADE[request.param]()
+    return one(request.param)
 
 
 def test_a_widget_weighs_less_than_a_megabyte(made):
@@ -89,31 +84,49 @@ def test_a_widget_weighs_less_than_a_megabyte(made):
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "choices"),
+    ("make", "choices"),
     [
-        ("capacity", widgets.reconstruction_slider, [3, 3]),
-        ("images", widgets.reconstruction_slider, [12, 3]),
-        ("saturation", widgets.ceiling_slider, [10, 5, 6]),
-        ("plane", widgets.aggregate_posterior_slider, [2, 6]),
+        # As many as the largest published studies have. The noise that stands for pictures cannot be compressed.
+        (
+            lambda: widgets.reconstruction_slider(
+                results(data=dict.fromkeys("abcdefghijkl", 5), models="abc", seeds=1, images=8)
+            ),
+            [12, 3],
+        ),
+        (
+            lambda: widgets.ceiling_slider(results(data=dict.fromkeys("abcde", 5), models="ab", seeds=1, fresh=SIZES)),
+            [10, 5, 6],
+        ),
     ],
 )
-def test_at_full_scale_too_though_noise_for_pictures_cannot_be_compressed(name, make, choices):
-    box = make(at_full_scale(name))
+def test_at_full_scale_too(make, choices):
+    box = make()
     assert bytes_of(box) < 1_000_000
     *controls, _ = box.children
     assert [len(control.options) for control in controls][: len(choices)] == choices
     assert len(controls[-1].options) >= 5
 
 
-def test_every_frame_has_a_text_alternative_of_its_own(made):
-    controls, frames = made.children[:-1], flat(frames_of(made))
+def test_every_frame_has_a_text_alternative_of_its_own_with_the_sliders_value(made):
+    *controls, _ = made.children
+    frames = flat(layers_of(made)[0])
     assert len(frames) == math.prod(len(control.options) for control in controls)
     pictures = [ElementTree.fromstring(frame) for frame in frames]
     assert all(picture.attrib["role"] == "img" for picture in pictures)
-    # With menus of data and network in the backdrop's words, what one of them says may be said again by another.
-    places = len(controls[-1].options)
-    labels = [picture.attrib["aria-label"] for picture in pictures]
-    assert all(len(set(labels[start : start + places])) == places for start in range(0, len(labels), places))
+    # Frames of other data may have the same words: the backdrop's name the data.
+    readouts = [label for label, _ in controls[-1].options]
+    for place, picture in enumerate(pictures):
+        assert readouts[place % len(readouts)] in picture.attrib["aria-label"]
+
+
+def test_frames_are_plain_elements_without_names_that_a_page_would_have_twice(made):
+    for picture in flat(layers_of(made)[0]) + flat(layers_of(made)[1]):
+        tags = {element.tag.removeprefix(SVG) for element in ElementTree.fromstring(picture).iter()}
+        assert tags <= {"svg", "rect", "path", "text", "image"}
+        assert not re.search(
+            r" id=|url\(#|font-family|='[^']*\b(nan|inf)\b[^']*'", re.sub(r"aria-label='[^']*'", "", picture)
+        )
+        assert '"' not in picture
 
 
 def test_every_control_has_a_label_and_a_slider_says_its_value(made):
@@ -123,7 +136,7 @@ def test_every_control_has_a_label_and_a_slider_says_its_value(made):
     assert sliders
     for one in sliders:
         assert one.readout
-        assert 0 < one.index < len(one.options) - 1
+        assert one.index > 0
         assert len({label for label, _ in one.options}) == len(one.options)
 
 
@@ -138,11 +151,12 @@ def test_controls_and_frames_are_tied_in_the_browser_and_agree_at_first(made):
         if hasattr(stack, "selected_index"):
             expected.add((f"IPY_MODEL_{rest[0].model_id}", f"IPY_MODEL_{stack.model_id}"))
             assert stack.selected_index == rest[0].index
+            assert len(stack.children) == len(rest[0].options)
             for one in stack.children:
                 follow(one, rest[1:])
 
-    for stack in shown.children if type(shown).__name__ == "GridBox" else [shown]:
-        follow(stack, controls)
+    for layer in shown.children:
+        follow(layer, controls)
     assert ties == expected
 
 
@@ -158,153 +172,168 @@ def test_as_html_a_widget_is_the_picture_that_it_begins_with(made):
     assert "application/vnd.jupyter.widget-view+json" in made._repr_mimebundle_()
 
 
-def reconstructed(frame):
-    (image,) = ElementTree.fromstring(frame).iter(f"{SVG}image")
-    return Image.open(io.BytesIO(base64.b64decode(image.attrib["href"].removeprefix("data:image/png;base64,"))))
+def pixels_of(picture):
+    """Return the pixels of a frame's image as they are seen, whichever way the file has them."""
+    (image,) = ElementTree.fromstring(picture).iter(f"{SVG}image")
+    found = Image.open(io.BytesIO(base64.b64decode(image.attrib["href"].removeprefix("data:image/png;base64,"))))
+    a, b, c, d, *_ = map(float, re.findall(r"-?[\d.]+", image.attrib["transform"]))
+    assert (b, c) == (0, 0)
+    return np.asarray(found.convert("RGB"))[:: int(math.copysign(1, d)), :: int(math.copysign(1, a))], found.mode
 
 
-def test_every_data_set_and_network_has_a_frame_for_each_beta(make_results):
-    box = widgets.reconstruction_slider(make_results())
-    frames, backdrops = layers_of(box)
-    assert [[len(network) for network in data] for data in frames] == [[6, 6]] * 2
-    assert len(backdrops) == 2
+def words_of(picture):
+    return [one.text for one in ElementTree.fromstring(picture).iter(f"{SVG}text")]
+
+
+def elements(picture, tag, **style):
+    """Return the elements with a tag and a style, such as stroke="#0072b2"."""
+    parts = [f"{name.replace('_', '-')}:{value.lower()}" for name, value in style.items()]
+    found = ElementTree.fromstring(picture).iter(SVG + tag)
+    return [one for one in found if all(part in one.attrib.get("style", "").split(";") for part in parts)]
+
+
+def points_of(path):
+    return np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", path.attrib["d"]), dtype=float)
+
+
+def place_of(path):
+    return [float(one) for one in re.findall(r"-?[\d.]+", path.attrib["transform"])]
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_pictures_are_kept_pixel_by_pixel_in_as_few_colors_as_they_have(channels):
+    made = results(seeds=2, channels=channels)
+    frames, backdrops = layers_of(widgets.reconstruction_slider(made, images=3, seed=1))
+    row = made.final.query("split == 'cv' and layers == 1 and beta == 0.01 and seed == 1 and partition == 'test'")
+    expected = {
+        backdrops[1]: made.arrays["test_originals"][1],
+        frames[1][0][4]: made.arrays["test_reconstructions"][row["member"].iloc[0]],
+    }
+    for picture, images in expected.items():
+        pixels, mode = pixels_of(picture)
+        assert pixels.shape == (SIDE, 3 * (SIDE + 2) - 2, 3)
+        assert mode == ("P" if channels == 3 else "L")
+        for column in range(3):
+            cell = pixels[:, (SIDE + 2) * column : (SIDE + 2) * column + SIDE]
+            assert np.array_equal(cell, np.broadcast_to(images[column].transpose(1, 2, 0), cell.shape))
+    few = np.random.default_rng(0).integers(0, 256, (200, 3), dtype=np.uint8)[np.arange(400).reshape(20, 20) % 200]
+    kept = Image.open(io.BytesIO(base64.b64decode(png(few).partition(",")[2])))
+    assert kept.mode == "P"
+    assert np.array_equal(np.asarray(kept.convert("RGB")), few)
+
+
+def test_a_frame_says_the_numbers_of_its_data_model_beta_and_partition():
+    made = results(seeds=2)
+    frames, _ = layers_of(box := widgets.reconstruction_slider(made))
     data, network, weight, _ = box.children
     assert data.options == ("checkerboard, 81,920 training images", "random subset, 16,384 training images")
     assert network.options == ("1 hidden layer", "3 hidden layers")
     assert [label for label, _ in weight.options] == ["5", "1", "0.3", "0.1", "0.01", "0.001"]
+    rows = made.final.query("split == 'cv' and layers == 3 and beta == 0.3 and seed == 0").set_index("partition")
+    said = [
+        f"{word}: rate {rows.loc[name, 'rate']:.1f}, distortion {rows.loc[name, 'distortion']:.1f} nats"
+        for name, word in (("test", "test"), ("train", "training"))
+    ]
+    assert set(words_of(frames[1][1][2])) == {"their reconstructions at β = 0.3", *said}
+    label = ElementTree.fromstring(frames[1][1][2]).attrib["aria-label"]
+    assert label.startswith(f"3 hidden layers at β = 0.3: {said[0]}; {said[1]}.")
 
 
-def test_a_frame_says_its_beta_rate_and_distortion(make_results):
-    results = make_results(lambda partition, **_: 90.04 if partition == "test" else 70.06)
-    root = ElementTree.fromstring(frames_of(widgets.reconstruction_slider(results))[1][1][1])
-    words = [one.text for one in root.iter(f"{SVG}text")]
-    assert "their reconstructions at β = 1" in words
-    assert "test: rate 20.0, distortion 90.0 nats" in words
-    assert "training: rate 20.0, distortion 70.1 nats" in words
-    assert root.attrib["aria-label"].startswith("3 hidden layers at β = 1: test: rate 20.0, distortion 90.0 nats; ")
-
-
-def test_the_originals_are_in_the_backdrop_and_a_frame_has_the_reconstructions_of_its_member(make_results):
-    results = make_results(seeds=2)
-    frames, backdrops = layers_of(widgets.reconstruction_slider(results, images=3, seed=1))
-    row = results.final.query("split == 'cv' and layers == 1 and beta == 0.01 and seed == 1 and partition == 'test'")
-    expected = {
-        backdrops[1]: results.arrays["test_originals"][1],
-        frames[1][0][4]: results.arrays["test_reconstructions"][row["member"].iloc[0]],
-    }
-    for frame, images in expected.items():
-        picture = np.asarray(reconstructed(frame))
-        assert picture.shape == (10, 30, 3)
-        for column in range(3):
-            assert np.array_equal(picture[1:9, 10 * column + 1 : 10 * column + 9], images[column].transpose(1, 2, 0))
-
-
-def test_gray_images_make_gray_frames(make_results):
-    assert reconstructed(frames_of(widgets.reconstruction_slider(make_results(channels=1)))[0][0][0]).mode == "L"
-
-
-def test_the_marks_of_a_frame_lie_on_the_curves_of_its_network(make_results):
-    def distortion(layers, beta, partition, **_):
-        return 60 + 3 * layers + 10 * beta + 5 * (partition == "test")
-
-    frames, backdrops = layers_of(widgets.reconstruction_slider(make_results(distortion)))
+def test_the_marks_of_a_frame_lie_on_the_curves_of_its_network():
+    frames, backdrops = layers_of(widgets.reconstruction_slider(results(seeds=1)))
     for data, backdrop in zip(frames, backdrops, strict=True):
-        lines = ElementTree.fromstring(backdrop).findall(f"{SVG}polyline")
-        curves = [
-            np.array([point.split(",") for point in line.attrib["points"].split()], dtype=float) for line in lines
-        ]
-        assert len(curves) == 4
-        for index, network in enumerate(data):
+        for depth, network in zip((1, 3), data, strict=True):
+            color = plots.NETWORKS[depth]
+            curves = [points_of(one) for one in elements(backdrop, "path", stroke=color, fill="none")]
+            train, test = (curve for curve in curves if len(curve) == 6)
             for place, frame in enumerate(network):
-                root = ElementTree.fromstring(frame)
-                (disc,) = root.findall(f"{SVG}circle")
-                triangle = next(one for one in root.findall(f"{SVG}path") if one.attrib["fill"] != "none")
-                assert disc.attrib["fill"] == triangle.attrib["fill"] == lines[2 * index].attrib["stroke"]
-                # Curves go from the smallest beta to the largest.
-                trained, tested = (curves[2 * index + one][-1 - place] for one in (0, 1))
-                assert [float(disc.attrib[name]) for name in ("cx", "cy")] == list(tested)
-                tip = re.match(r"M([\d.]+) ([\d.]+)", triangle.attrib["d"]).groups()
-                assert [float(one) for one in tip] == pytest.approx(list(trained - [0, 8.8]), abs=0.11)
+                marks = [place_of(one) for one in elements(frame, "path", fill=color)]
+                # Curves go from the largest beta to the smallest.
+                assert np.array(marks) == pytest.approx(np.array([train[place], test[place]]), abs=0.11)
 
 
-def test_a_member_that_diverged_or_collapsed_can_be_shown(make_results):
-    results = make_results(
-        lambda beta, **_: math.nan if beta == 1 else 80.0,
-        rate=lambda beta, **_: 0.0 if beta == 5 else 20 - 5 * math.log(beta),
-    )
-    frames, backdrops = layers_of(widgets.reconstruction_slider(results))
-    for frame in flat(frames) + backdrops:
-        assert not re.search(r"='[^']*(nan|inf)[^']*'", re.sub(r"aria-label='[^']*'", "", frame))
-    collapsed, diverged, *_ = frames[0][0]
-    assert ElementTree.fromstring(collapsed).find(f"{SVG}circle").attrib["cx"] == "58.0"
-    assert ElementTree.fromstring(diverged).find(f"{SVG}circle") is None
-    assert "test: rate 20.0, distortion nan nats" in diverged
+def test_a_member_that_diverged_or_collapsed_can_be_shown():
+    def numbers(measure, panel, model, beta, seed, partition, step):
+        return math.nan if beta == 1 else 0.0 if beta == 5 and measure == "rate" else 20 + 1 / beta
+
+    collapsed, diverged, *_ = layers_of(widgets.reconstruction_slider(results(numbers, seeds=1)))[0][0][0]
+    assert len(elements(collapsed, "path", fill=plots.NETWORKS[1])) == 2
+    assert not elements(diverged, "path", fill=plots.NETWORKS[1])
+    assert "test: rate nan, distortion nan nats" in diverged
 
 
-def test_few_reconstructions_are_shown_whole_and_many_are_thinned_out_to_the_budget(make_results, monkeypatch):
-    results = make_results(seeds=1)
-    every = widgets.reconstruction_slider(results, images=8)
-    assert {reconstructed(frame).size[0] for frame in flat(frames_of(every))} == {4 * 10}
-    assert len(every.children[2].options) == 6
-    total = sum(len(re.search(r"href='([^']*)'", frame)[1]) for frame in flat(frames_of(every)))
-    monkeypatch.setattr("ratereg.widgets.reconstructions._MOST_BYTES", total - 1)
-    fewer = widgets.reconstruction_slider(results)
-    assert [label for label, _ in fewer.children[2].options] == ["5", "1", "0.3", "0.01", "0.001"]
-    monkeypatch.setattr("ratereg.widgets.reconstructions._MOST_BYTES", total // 2)
-    fewest = widgets.reconstruction_slider(results)
-    assert len(fewest.children[2].options) == 5
-    assert {reconstructed(frame).size[0] for frame in flat(frames_of(fewest))} == {2 * 10}
+def test_few_reconstructions_are_shown_whole_and_many_are_thinned_out_to_the_budget(monkeypatch):
+    made = results(seeds=1, images=6)
+    frames = flat(layers_of(widgets.reconstruction_slider(made))[0])
+    assert {pixels_of(frame)[0].shape[1] for frame in frames} == {6 * 10 - 2}
+    total = sum(2200 + len(re.search(r"href='([^']*)'", frame)[1]) for frame in frames)
+    for share, images, betas in ((0.95, {4, 5}, {6}), (0.85, {4}, {5}), (0.6, {1, 2, 3}, {5})):
+        monkeypatch.setattr("ratereg.widgets.reconstructions._MOST_BYTES", share * total)
+        fewer = widgets.reconstruction_slider(made)
+        labels = [float(label) for label, _ in fewer.children[2].options]
+        assert len(labels) in betas
+        assert (labels[0], labels[-1]) == (5, 0.001)
+        (width,) = {pixels_of(frame)[0].shape[1] for frame in flat(layers_of(fewer)[0])}
+        assert (width + 2) / 10 in images
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
-    [({"images": 0}, "images is 0; give 1 or more"), ({"seed": 9}, "seed is 9, and results has 0, 1")],
+    ("make", "message"),
+    [
+        (lambda: widgets.reconstruction_slider(results(), images=0), "images is 0; give 1 or more"),
+        (lambda: widgets.reconstruction_slider(results(), seed=9), "seed is 9, and results has 0, 1, 2"),
+        (lambda: widgets.ceiling_slider(results()), "no fresh images"),
+        (lambda: widgets.ceiling_slider(results(fresh=(10,), seeds=1), seed=7), "seed is 7, and results has 0"),
+        (lambda: widgets.aggregate_posterior_slider(results()), r"4 settings with latent dimensions \[10\]"),
+        (lambda: widgets.aggregate_posterior_slider(plane(prior=("mixture of 100",))), "priors mixture of 100; give"),
+        (lambda: widgets.aggregate_posterior_slider(plane(), seed=9), "seed is 9, and results has 0, 1"),
+        (lambda: widgets.factor_space({}, {}, ranges={}), "splits is empty"),
+        (
+            lambda: widgets.factor_space(sides(), {}, ranges=tetrominoes.RANGES),
+            "distances lacks random halves, checker",
+        ),
+        (lambda: factor_space(pairs=[("x", "x")]), r"pairs holds \('x', 'x'\); give two of angle, hue"),
+        (lambda: widgets.factor_space(sides(), dict.fromkeys(sides(), 1), ranges={"x": (0, 1)}), "give 1 each"),
+    ],
 )
-def test_images_and_seeds_that_are_not_there_are_refused(make_results, given, message):
+def test_results_and_arguments_that_a_widget_cannot_show_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
-        widgets.reconstruction_slider(make_results(seeds=2), **given)
+        make()
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 13.4), (60.2, 152), (0, 0.03), (-3, 4000)])
-def test_ticks_are_few_round_and_within(low, high):
-    found = ticks(low, high)
-    assert 3 <= len(found) <= 7
-    assert low <= found[0] <= found[-1] <= high
-    assert {round(step, 12) for step in np.diff(found)} <= {
-        factor * 10.0**power for factor in (1, 2, 5) for power in range(-4, 5)
-    }
+def test_each_encoder_has_its_ceiling_its_curve_up_to_the_slider_and_its_own_bounds():
+    made = results(seeds=2, fresh=SIZES, betas=(1, 0.1))
+    frames, backdrops = layers_of(box := widgets.ceiling_slider(made, seed=1))
+    assert box.children[0].options[3] == "random subset, 16,384 training images, 3 hidden layers"
+    rows = made.final.query("partition == 'fresh' and split == 'cv' and layers == 1 and beta == 0.1 and seed == 1")
+    row = rows[rows["components"] == 4096].iloc[0]
+    label = ElementTree.fromstring(frames[2][1][2]).attrib["aria-label"]
+    assert label == (
+        f"beta = 0.1, 4,096 fresh images: mutual information {row['mutual_information']:.2f} nats below its ceiling of "
+        f"8.32, and marginal KL {row['marginal_kl']:.2f}, of a rate of {row['rate']:.2f}. Bounds on the population's "
+        "information: 8.60 and 10.60."
+    )
+    (curve, *_) = elements(frames[2][1][2], "path", stroke=plots.MEASURES["mutual_information"], fill="none")
+    (ceiling,) = (one for one in elements(backdrops[2][1], "path", fill="none") if len(points_of(one)) == 6)
+    # The information is at its ceiling: one lies on the other.
+    assert points_of(curve) == pytest.approx(points_of(ceiling)[:3], abs=0.11)
 
 
-def test_ticks_of_a_logarithmic_axis_are_ones_twos_and_fives_or_powers_alone():
-    assert logarithmic_ticks(9, 120) == [10, 20, 50, 100]
-    assert logarithmic_ticks(0.09, 120) == [0.1, 1, 10, 100]
+def numbers_of(frame):
+    """Return rate, mutual information and marginal KL, as a frame's letters say."""
+    words = {one.partition(" = ")[0]: one.partition(" = ")[2] for one in words_of(frame)}
+    return [float(words[name].replace("−", "-")) for name in ("R", "I", "KL")]
 
 
-@pytest.fixture(scope="module")
-def landscapes():
-    return widgets.aggregate_posterior_slider(published("plane"), seed=1)
-
-
-def rows_of_plane():
-    final = published("plane").final.query("partition == 'train' and seed == 1")
-    return final.sort_values("beta", ascending=False).reset_index(drop=True)
-
-
-def test_a_landscape_has_the_numbers_of_the_results_table(landscapes):
-    for view in frames_of(landscapes):
-        for frame, (_, row) in zip(view, rows_of_plane().iterrows(), strict=True):
-            root = ElementTree.fromstring(frame)
-            words = [text.text for text in root.iter(f"{SVG}text")]
-            assert f"R = {row['rate']:.2f}" in words
-            assert f"I = {row['mutual_information']:.2f}" in words
-            assert f"KL = {row['marginal_kl']:.2f}" in words
-            assert f"ceiling of I: log 4,096 = {row['log_n']:.2f} nats" in words
-            assert f"at β = {row['beta']:g}, from " in root.attrib["aria-label"]
-
-
-def posteriors(member):
-    arrays = published("plane").arrays
-    return tuple(torch.from_numpy(arrays[f"train_{name}"][member]).double() for name in ("mean", "log_var"))
+def test_a_landscape_has_the_numbers_of_its_member():
+    made = plane()
+    for view in layers_of(widgets.aggregate_posterior_slider(made, seed=1))[0]:
+        for frame, beta in zip(view, (5, 1, 0.1), strict=True):
+            row = made.final.query(f"partition == 'train' and seed == 1 and beta == {beta}").iloc[0]
+            expected = row[["rate", "mutual_information", "marginal_kl"]].tolist()
+            assert numbers_of(frame) == pytest.approx(expected, abs=0.0051)
+            assert "dashed: ceiling of I, log 64 = 4.16 nats" in words_of(frame)
+            assert f"at β = {beta:g}, from " in ElementTree.fromstring(frame).attrib["aria-label"]
 
 
 def brute_log_q(z, mean, variance):
@@ -313,62 +342,35 @@ def brute_log_q(z, mean, variance):
     return torch.logsumexp(terms, 1) - math.log(len(mean))
 
 
-def test_the_share_in_holes_is_that_of_other_samples_and_another_sum(landscapes):
-    z = torch.randn(1200, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+def test_the_share_in_holes_and_the_pictures_are_those_of_another_sum():
+    made = plane()
+    near, wide = layers_of(widgets.aggregate_posterior_slider(made, seed=1))[0]
+    z = torch.randn(4000, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     log_p = -(z**2).sum(1) / 2 - math.log(2 * math.pi)
-    for frame, (_, row) in zip(frames_of(landscapes)[0], rows_of_plane().iterrows(), strict=True):
-        label = ElementTree.fromstring(frame).attrib["aria-label"]
-        shown = int(re.search(r"(\d+)% of the prior is in holes", label)[1]) / 100
-        mean, log_var = posteriors(int(row["member"]))
-        holes = (brute_log_q(z, mean, log_var.exp()) + math.log(10) < log_p).double().mean().item()
-        assert shown == pytest.approx(holes, abs=0.05)
-
-
-def test_the_picture_is_bright_where_encodings_are_and_pink_in_holes_near_the_prior_alone(landscapes):
-    near, wide = frames_of(landscapes)
     pink = [0xCC, 0x79, 0xA7]
-    shares = [(np.asarray(reconstructed(frame).convert("RGB")) == pink).all(axis=2).mean() for frame in near]
-    assert shares[0] < 0.05 < shares[-1]
-    assert not any((np.asarray(reconstructed(frame).convert("RGB")) == pink).all(axis=2).any() for frame in wide)
-    # Rows go down and the second latent goes up. Encodings are blurred by a step of the grid.
-    mean, log_var = posteriors(int(rows_of_plane().iloc[0]["member"]))
-    half_width = (mean.abs() + 4 * (log_var / 2).exp()).max().item()
-    places = np.asarray(reconstructed(wide[0]))
-    axis = torch.linspace(-half_width, half_width, len(places), dtype=torch.float64)
-    asked = [(line, column) for line in range(5, len(places), 16) for column in range(3, len(places), 16)]
-    z = torch.stack([torch.stack([axis[column], -axis[line]]) for line, column in asked])
-    expected = brute_log_q(z, mean, log_var.exp() + (axis[1] - axis[0]) ** 2).clamp(-14, -1)
-    levels = np.array([int(places[at]) for at in asked])
-    # Half a level, of 61 for 13 nats.
-    assert -14 + 13 * levels / 61 == pytest.approx(expected.numpy(), abs=0.11)
-    assert levels.max() - levels.min() > 40
-
-
-def test_results_with_other_latents_or_without_that_seed_are_refused(make_results):
-    with pytest.raises(ValueError, match=r"latent dimensions \[10\], 2 networks and 2 data sets; give"):
-        widgets.aggregate_posterior_slider(make_results())
-    with pytest.raises(ValueError, match="seed is 9, and results has 0, 1, 2"):
-        widgets.aggregate_posterior_slider(published("plane"), seed=9)
-
-
-def numbers_of(frame):
-    """Return the distance, the width, and rate, mutual information and marginal KL, as a frame's letters say."""
-    root = ElementTree.fromstring(frame)
-    distance, width = map(
-        float, re.search(r"line, (\S+) apart and of width (\S+),", root.attrib["aria-label"]).groups()
-    )
-    words = [text.text for text in root.iter(f"{SVG}text")]
-    parts = [
-        float(one.split(" = ")[1])
-        for name in ("R", "I", "KL")
-        for one in words
-        if one and f"{name} = " == one[: len(name) + 3]
-    ]
-    return distance, width, parts
+    viridis = widgets.aggregate._PALETTE[:-1].astype(int)
+    for index, beta in enumerate((5, 1, 0.1)):
+        member = made.final.query(f"seed == 1 and beta == {beta}")["member"].iloc[0]
+        mean, log_var = (torch.from_numpy(made.arrays[f"train_{name}"][member]) for name in ("mean", "log_var"))
+        holes = (brute_log_q(z, mean, log_var.exp()) + math.log(10) < log_p).double().mean().item()
+        label = ElementTree.fromstring(near[index]).attrib["aria-label"]
+        assert int(re.search(r"(\d+)% of the prior is in holes", label)[1]) / 100 == pytest.approx(holes, abs=0.03)
+        assert (pixels_of(near[index])[0] == pink).all(axis=2).mean() > 0.05
+        # Rows go down and the second latent goes up. Encodings are blurred by a step of the grid.
+        pixels = pixels_of(wide[index])[0].astype(int)
+        assert not (pixels == pink).all(axis=2).any()
+        half_width = (mean.abs() + 4 * (log_var / 2).exp()).max().item()
+        axis = torch.linspace(-half_width, half_width, len(pixels), dtype=torch.float64)
+        asked = [(line, column) for line in range(5, len(pixels), 16) for column in range(3, len(pixels), 16)]
+        places = torch.stack([torch.stack([axis[column], -axis[line]]) for line, column in asked])
+        expected = brute_log_q(places, mean, log_var.exp() + (axis[1] - axis[0]) ** 2).clamp(-14, -1)
+        levels = np.array([abs(viridis - pixels[at]).sum(axis=1).argmin() for at in asked])
+        # Half a level, of 61 for 13 nats.
+        assert -14 + 13 * levels / 61 == pytest.approx(expected.numpy(), abs=0.11)
 
 
 def integrated(distance, width):
-    """Return the same by Gauss-Hermite quadrature over each posterior, an expectation at a time."""
+    """Return the parts of the rate by Gauss-Hermite quadrature over each posterior, an expectation at a time."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(180)
     weights = weights / weights.sum()
     means = distance * np.array([-2, -1, 0, 1, 2])
@@ -379,49 +381,60 @@ def integrated(distance, width):
     return [float((ratio * weights).sum(-1).mean()) for ratio in (own - prior, own - mixture, mixture - prior)]
 
 
-@pytest.fixture(scope="module")
-def sliders():
-    return widgets.information_sliders()
+def test_the_numbers_bars_and_words_of_a_frame_are_those_of_another_quadrature():
+    box = one("information")
+    (distances, widths), frames = ([one.options for one in box.children[:2]], layers_of(box)[0])
+    for (distance, _), stack in zip(distances, frames, strict=True):
+        for (width, _), frame in zip(widths, stack, strict=True):
+            parts = numbers_of(frame)
+            assert parts == pytest.approx(integrated(float(distance), float(width)), abs=0.006)
+            label = ElementTree.fromstring(frame).attrib["aria-label"]
+            assert f" {distance} apart and of width {width}, " in label
+            assert [float(number) for number in re.findall(r"(?:Rate|information|KL) (\d\.\d\d)", label)] == parts
+            bars = [points_of(elements(frame, "path", fill=color)[0])[:, 0] for color in plots.MEASURES.values()]
+            # 3.6 inches for 4.4 nats; the last bar begins where the one before ends.
+            assert [4.4 * np.ptp(bar) / (3.6 * 72) for bar in bars] == pytest.approx(parts, abs=0.01)
+            assert bars[2].min() == pytest.approx(bars[1].max(), abs=0.11)
+            for path in elements(frame, "path"):
+                points = points_of(path)
+                assert (points > -0.05).all()
+                assert (points <= [4.8 * 72, 4.4 * 72]).all()
 
 
-def test_both_sliders_have_a_frame_for_each_of_their_values(sliders):
-    distance, width, _ = sliders.children
-    frames = frames_of(sliders)
-    assert [len(stack) for stack in frames] == [len(width.options)] * len(distance.options)
-    for spacing, stack in zip(distance.options, frames, strict=True):
-        for sigma, frame in zip(width.options, stack, strict=True):
-            assert numbers_of(frame)[:2] == (float(spacing[0]), float(sigma[0]))
+def test_points_of_a_slice_are_those_of_the_images_in_it():
+    box = factor_space(pairs=[("x", "y"), ("hue", "scale")], units={"hue": "turns"})
+    frame = layers_of(box)[0][1][1]
+    train, _ = sides()["checkerboard"]
+    low, high = np.array(list(tetrominoes.RANGES.values())).T
+    cube = (train - low) / (high - low)
+    names = list(tetrominoes.RANGES)
+    hidden = [names.index(name) for name in names if name not in ("hue", "scale")]
+    inside = cube[((cube[:, hidden] >= 0.36) & (cube[:, hidden] < 0.5)).all(axis=1)]
+    (dots, _) = elements(frame, "path", stroke=plots.PARTITIONS["train"])
+    shown = points_of(dots)[::2]
+    expected = np.column_stack([inside[:, names.index("hue")], 1 - inside[:, names.index("scale")]])
+    # A square of 3.65 inches, 0.75 from the left and 0.6 from above.
+    assert shown == pytest.approx(72 * (3.65 * expected + [0.75, 0.6]), abs=0.11)
+    assert {"hue (turns)", "scale"} <= set(words_of(frame))
+    assert f"training ({len(inside)})" in words_of(frame)
 
 
-def test_the_numbers_in_a_frame_are_those_of_another_quadrature(sliders):
-    for frame in (frame for stack in frames_of(sliders) for frame in stack):
-        distance, width, parts = numbers_of(frame)
-        assert parts == pytest.approx(integrated(distance, width), abs=0.006)
-        rate, information, marginal_kl = parts
-        # Each is rounded to a hundredth.
-        assert rate == pytest.approx(information + marginal_kl, abs=0.0151)
-        assert 0 <= information <= 1.61
-        label = ElementTree.fromstring(frame).attrib["aria-label"]
-        assert [float(number) for number in re.findall(r"(?:Rate|information|KL) (\d\.\d\d)", label)] == parts
+def test_a_panel_laid_over_another_has_its_places_on_any_scale():
+    fig = card(3, (0.5, 0.5, 4, 2))
+    panel = fig.axes[0]
+    panel.set(xscale="symlog", yscale="log", xlim=(5, -1), ylim=(0.1, 10))
+    twin = over(fig).axes[0]
+    points = np.array([[3, 0.2], [0, 1], [0.01, 9]])
+    assert twin.transData.transform(points) == pytest.approx(panel.transData.transform(points))
 
 
-def test_the_bars_are_as_long_as_their_numbers_say(sliders):
-    for frame in frames_of(sliders)[5]:
-        _, _, parts = numbers_of(frame)
-        bars = ElementTree.fromstring(frame).findall(f"{SVG}rect")[1:]
-        starts, lengths = ([float(bar.attrib[name]) for bar in bars] for name in ("x", "width"))
-        assert [length / 80 for length in lengths] == pytest.approx(parts, abs=0.007)
-        assert starts[2] == pytest.approx(starts[1] + lengths[1], abs=0.11)
-        assert starts[0] + lengths[0] == pytest.approx(starts[2] + lengths[2], abs=0.21)
-
-
-def test_nothing_is_drawn_outside_the_card(sliders):
-    for frame in (frame for stack in frames_of(sliders) for frame in stack):
-        root = ElementTree.fromstring(frame)
-        _, _, width, height = map(float, root.attrib["viewBox"].split())
-        curves = [path.attrib["d"] for path in root.iter(f"{SVG}path") if "transform" in path.attrib]
-        assert len(curves) == 7
-        for curve in curves:
-            points = np.cumsum(np.array(re.findall(r"(-?\d+),(-?\d+)", curve), dtype=float), axis=0) / 10
-            assert (points >= 0).all()
-            assert (points <= [width, height]).all()
+@in_style
+def test_words_with_markup_are_escaped_and_a_card_is_white():
+    fig = card(1)
+    fig.text(0, 0, "a < b & c's")
+    picture = svg(fig, "x < 'y' & \"z\"")
+    root = ElementTree.fromstring(picture)
+    assert root.attrib["aria-label"] == "x < 'y' & \"z\""
+    assert words_of(picture) == ["a < b & c's"]
+    assert root.find(f"{SVG}rect").attrib["fill"] == "#fff"
+    assert ElementTree.fromstring(svg(Figure(facecolor="none"), "")).find(f"{SVG}rect") is None

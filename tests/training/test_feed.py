@@ -50,3 +50,25 @@ def test_members_of_one_seed_share_one_batch() -> None:
     assert noise.shape == (1, 8, 2)
     ours, _ = fed(feed(4), 0)
     assert torch.equal(x[0], ours[0])
+
+
+def test_floats_are_taken_as_they_are() -> None:
+    streams = Streams([3, 5, 3], len(TRAIN), 8, 2)
+    floats = Feed(streams, PIXELS.float() / 255, TRAIN, steps_ahead=4)
+    assert torch.equal(fed(floats, 0)[0], fed(feed(4), 0)[0])
+    halves = Feed(streams, torch.full((60, 4), 0.5, dtype=torch.bfloat16), TRAIN, steps_ahead=4)
+    assert torch.equal(fed(halves, 0)[0], torch.full((3, 8, 4), 0.5))
+
+
+def test_binary_images_are_white_as_often_as_their_gray_values_say() -> None:
+    source = feed(4, binarize=True)
+    drawn = torch.zeros(60, 4)
+    seen = torch.zeros(60)
+    for step in range(400):
+        x, _ = fed(source, step)
+        assert ((x == 0) | (x == 1)).all()
+        rows = TRAIN[source.streams.batch(step)][0]
+        drawn[rows] += x[0]
+        seen[rows] += 1
+    expected = PIXELS[TRAIN].float() / 255
+    assert ((drawn[TRAIN] / seen[TRAIN, None] - expected).abs() < 5 * 0.5 / seen[TRAIN, None].sqrt()).all()

@@ -42,6 +42,39 @@ def test_ctrl_c_after_a_wish_stops_at_once(first: signal.Signals) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_work_that_has_nothing_to_save_the_first_signal_stops_at_once(number: signal.Signals) -> None:
+    reached = []
+
+    def work() -> None:
+        os.kill(os.getpid(), number)
+        reached.append("after the signal")
+
+    with interruptible() as stop:
+        with pytest.raises(Stopped) as stopped, stop.at_once(30, 100):
+            work()
+        assert stop()
+        # Once asked to stop, such work does not begin.
+        with pytest.raises(Stopped), stop.at_once(30, 100):
+            work()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert not reached
+    assert (stopped.value.step, stopped.value.steps) == (30, 100)
+
+
+def test_after_such_work_a_signal_is_a_wish_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with interruptible() as outer, interruptible() as inner:
+        with inner.at_once(1, 2):
+            pass
+        with pytest.raises(ZeroDivisionError), inner.at_once(1, 2):
+            raise ZeroDivisionError
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert outer()
+        assert inner()
+    assert "Stopping after this step" in capsys.readouterr().err
+
+
 def test_a_scheduler_that_asks_twice_does_not_cut_the_saving_short() -> None:
     with interruptible() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -72,7 +105,7 @@ def test_in_another_thread_nobody_asks() -> None:
     answers = []
 
     def work() -> None:
-        with interruptible() as stop:
+        with interruptible() as stop, stop.at_once(1, 2):
             answers.append(stop())
 
     thread = threading.Thread(target=work)

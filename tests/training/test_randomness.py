@@ -1,9 +1,13 @@
+import inspect
+from typing import Any
+
+import pytest
 import torch
 
 from ratereg.training import Streams
 
 
-def test_draws_depend_on_seed_and_step_alone() -> None:
+def test_draws_depend_only_on_seed_and_step() -> None:
     many, one = Streams([4, 9, 4], 50, 8, 3), Streams([9], 50, 8, 3)
     assert many.member_stream.tolist() == [0, 1, 0]
     for step in (17, 3, 17):
@@ -29,3 +33,23 @@ def test_noise_is_standard_normal() -> None:
     noise = torch.stack([Streams([1], 10, 256, 8).noise(step) for step in range(20)])
     assert abs(noise.mean()) < 0.02
     assert abs(noise.std() - 1) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": []}, r"seeds is \[\]; give an integer from 0 to 2\*\*64 - 1 for each member"),
+        ({"seeds": [0, -1]}, r"seeds is \[0, -1\]"),
+        ({"seeds": [2**64]}, "seeds is"),
+        ({"seeds": [0.5]}, "seeds is"),
+        ({"n_train": 0}, "n_train is 0; give a positive integer"),
+        ({"batch_size": -5}, "batch_size is -5"),
+        ({"batch_size": 2.5}, "batch_size is 2.5"),
+        ({"latent_dim": True}, "latent_dim is True"),
+    ],
+    ids=str,
+)
+def test_impossible_streams_are_refused_by_name(changes: dict[str, Any], message: str) -> None:
+    arguments = {"seeds": [0], "n_train": 10, "batch_size": 4, "latent_dim": 2} | changes
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(Streams.__init__)(object.__new__(Streams), **arguments)

@@ -1,4 +1,4 @@
-"""Learning rates that fall: against torch's scheduler, by each of Adam's programs, and over a stop."""
+"""Learning rates that fall and weights of the rate that rise: against torch's scheduler, by hand, and over a stop."""
 
 import itertools
 import math
@@ -9,30 +9,16 @@ import torch
 from torch import Tensor
 
 from ratereg.models import MLP, VAE
-from ratereg.native import load
 from ratereg.storage import load_checkpoint, save_checkpoint
-from ratereg.studies import Data, Study, load_or_run
-from ratereg.training import Trainer, adam
+from ratereg.training import Precision, Trainer
 from ratereg.training.adam import Adam
-from ratereg.training.schedule import SCHEDULES, schedule_factor
+from ratereg.training.schedule import SCHEDULES, schedule_factor, warm_up_factor
 
 STEPS = 30
 
 
 def factors(schedule: str, steps: int | None, upto: int) -> list[float]:
     return [schedule_factor(schedule, torch.tensor(step), steps).item() for step in range(1, upto + 1)]
-
-
-@pytest.fixture(params=["kernel", "graph", "fallback"])
-def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The compiled kernel, the program for GPUs without the compiler behind it, and torch's own where both lack."""
-    if request.param == "graph":
-        monkeypatch.setattr(Adam, "_on_cpu", property(lambda _: False, lambda *_: None), raising=False)
-        monkeypatch.setattr(adam, "_compiled", lambda program: program)
-    monkeypatch.setenv("RATEREG_KERNEL", "1" if request.param == "kernel" else "0")
-    if request.param == "kernel" and load(adam._SOURCE, adam._declare) is None:
-        pytest.skip("there is no C compiler here")
-    return request.param
 
 
 def test_a_constant_rate_is_one_throughout_and_needs_no_number_of_steps() -> None:
@@ -61,13 +47,12 @@ def test_half_a_cosine_is_torchs() -> None:
     assert factors("cosine", STEPS, STEPS) == pytest.approx(theirs, abs=1e-12)
 
 
-@pytest.mark.usefixtures("program")
 @pytest.mark.parametrize("narrow", [False, True])
 def test_steps_with_half_a_cosine_are_those_of_torchs_adam_with_its_scheduler(narrow: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     weights = {"w": torch.randn(3, 5, 7, generator=generator)}
     parameter = torch.nn.Parameter(weights["w"].double())
-    working = {"w": weights["w"].bfloat16()} if narrow else None
+    working = [weights["w"].bfloat16()] if narrow else None
     mine = Adam(weights, working, learning_rate=1e-2, schedule="cosine", steps=STEPS)
     theirs = torch.optim.Adam([parameter], lr=1e-2)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(theirs, STEPS)
@@ -85,7 +70,6 @@ def test_steps_with_half_a_cosine_are_those_of_torchs_adam_with_its_scheduler(na
     torch.testing.assert_close(weights["w"], before, rtol=0, atol=1e-9)
 
 
-@pytest.mark.usefixtures("program")
 def test_the_schedule_goes_on_where_a_loaded_state_was() -> None:
     generator = torch.Generator().manual_seed(0)
     gradients = torch.randn(STEPS, 2, 9, generator=generator)
@@ -94,8 +78,8 @@ def test_the_schedule_goes_on_where_a_loaded_state_was() -> None:
     def made(start: int, weight: Tensor, state: dict[str, Tensor] | None, stop: int) -> tuple[Tensor, Adam]:
         weights = {"w": weight.clone()}
         optimizer = Adam(weights, None, learning_rate=1e-2, schedule="cosine", steps=STEPS)
-        if state is not None:
-            optimizer.load_state(state)
+        for name, value in optimizer.state().items() if state is not None else ():
+            value.copy_(state[name])
         for step in range(start, stop):
             optimizer.step([gradients[step]], active)
         return weights["w"], optimizer
@@ -116,7 +100,6 @@ def test_an_unknown_schedule_is_refused_naming_those_there_are(schedule: str) ->
         schedule_factor(schedule, torch.tensor(1), 10)
 
 
-@pytest.mark.usefixtures("program")
 @pytest.mark.parametrize(
     ("settings", "message"),
     [({"schedule": "cosine"}, "needs the number of steps; give steps"), ({"schedule": "step"}, "schedule is 'step'")],
@@ -128,11 +111,11 @@ def test_adam_makes_no_step_without_a_known_schedule(settings: dict[str, str], m
     assert (weights["w"] == 1).all()
 
 
-def trainer(schedule: str, steps: int | None = 12) -> Trainer:
+def trainer(schedule: str, steps: int | None = 12, precision: Precision = "float32", warm_up: int = 0) -> Trainer:
     pixels = torch.randint(256, (50, 48), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     vae = VAE(MLP(1, 16, 2), (3, 4, 4), seeds=[0, 1])
     options = {"betas": [1.0, 0.1], "seeds": [0, 1], "batch_size": 8, "schedule": schedule, "steps": steps}
-    return Trainer(vae, pixels, torch.arange(40), **options)
+    return Trainer(vae, pixels, torch.arange(40), precision=precision, warm_up=warm_up, **options)
 
 
 def weights_of(trained: Trainer) -> Tensor:
@@ -168,17 +151,43 @@ def test_the_first_step_is_that_of_a_constant_rate_and_later_ones_are_smaller() 
     assert moved[1] / moved[0] == pytest.approx(0.017, rel=0.5)
 
 
-def test_a_study_trains_with_its_schedule_over_its_own_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path))
-    study = Study(
-        Data("tetrominoes", n_train=32, n_test=8), MLP(1, 16, 2), steps=8, batch_size=8, records=4, precision="float32"
-    )
-    constant, cosine, longer = (
-        load_or_run(one, progress=False).table.query("partition == 'train'").set_index("step")["distortion"]
-        for one in (study, study.replace(schedule="cosine"), study.replace(schedule="cosine", steps=16))
-    )
-    assert constant[1] == cosine[1] == longer[1]
-    assert constant[8] != cosine[8]
-    # Half a cosine over twice the steps has fallen less by then, and trained further.
-    assert longer[16] < cosine[8]
-    assert cosine[8] > constant[8]
+def test_a_longer_schedule_falls_more_slowly_from_the_same_start() -> None:
+    short, long = trainer("cosine", steps=12), trainer("cosine", steps=24)
+    for one in (short, long):
+        one.advance(1)
+    assert torch.equal(weights_of(short), weights_of(long))
+    moved = []
+    for one in (short, long):
+        one.advance(11)
+        before = weights_of(one)
+        one.advance(12)
+        moved.append((weights_of(one) - before).abs().mean())
+    # The twelfth step has a factor of (1 + cos(11 pi / 12)) / 2 = 0.017, or of (1 + cos(11 pi / 24)) / 2 = 0.565.
+    assert moved[0] / moved[1] == pytest.approx(0.03, rel=0.5)
+
+
+def test_the_weight_of_the_rate_rises_linearly_from_zero() -> None:
+    values = [warm_up_factor(torch.tensor(step), 4).item() for step in range(1, 8)]
+    assert values == [0, 0.25, 0.5, 0.75, 1, 1, 1]
+    assert [warm_up_factor(torch.tensor(step), 0).item() for step in (1, 2)] == [1, 1]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_training_that_warms_up_is_one_with_those_weights_of_the_rate(precision: Precision) -> None:
+    warm = trainer("constant", precision=precision, warm_up=4)
+    warm.advance(8)
+    by_hand = trainer("constant", precision=precision)
+    betas = by_hand.betas.clone()
+    for step in range(8):
+        by_hand.betas.copy_(betas * min(1, step / 4))
+        by_hand.advance(step + 1)
+    resumed = trainer("constant", precision=precision, warm_up=4)
+    first = trainer("constant", precision=precision, warm_up=4)
+    first.advance(2)
+    resumed.load_state(first.state())
+    resumed.advance(8)
+    cold = trainer("constant", precision=precision)
+    cold.advance(8)
+    assert torch.equal(weights_of(warm), weights_of(by_hand))
+    assert torch.equal(weights_of(warm), weights_of(resumed))
+    assert not torch.equal(weights_of(warm), weights_of(cold))

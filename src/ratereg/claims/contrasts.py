@@ -1,16 +1,19 @@
-"""Contrasts along beta: whether lowering the weight of the rate helps.
+"""Contrasts: one quantity in two cases that are equal otherwise, paired over seeds, and the words for what they say.
 
-The definitions were fixed before looking at any result: contrasts are within a setting and paired over seeds, and fewer
-than three seeds are not enough data for a verdict.
+The definitions were fixed before looking at any result: contrasts are paired over seeds, and fewer than three seeds are
+not enough data for a verdict.
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from ratereg.claims.measures import measured
 from ratereg.studies import Results
-from ratereg.summary import SETTING, data_label, groups, mean_interval, network_label
+from ratereg.summary import COLUMNS, SETTING, data_label, described, groups, labels, mean_interval, network_label
 
 __all__ = [
     "ENOUGH_SEEDS",
@@ -19,55 +22,101 @@ __all__ = [
     "count_verdicts",
     "describe_contrasts",
     "in_numbers",
+    "paired",
     "signed",
-    "verdict",
+    "within",
 ]
 
 ENOUGH_SEEDS = 3
 
+_DATA = ("data", "dataset", "split", "share", "n_train", "n_test", "data_seed")
+_ENTAILED = {"layers": ("architecture",), "width": ("architecture",), "n_train": ("data",), "distance": _DATA}
+"""What may differ in a comparison, and the columns that differ along with it."""
+
+_PHRASES = {
+    "improves": "**improves** the {measure}: {by}.",
+    "worsens": "**worsens** the {measure}: {by}.",
+    "undecided": "changes the {measure} by {by}: **undecided**, the interval holds zero.",
+    "not enough data": "changes the {measure} by {by}: **not enough data** for a verdict.",
+}
+
 
 def contrast(
-    results: Results,
+    results: Results | pd.DataFrame,
     measure: str = "distortion",
     partition: str = "test",
     low: float = 0.1,
     high: float = 1.0,
+    *,
+    along: str = "beta",
 ) -> pd.DataFrame:
-    """Return, for each setting, the measure at beta = `low` less that at beta = `high`, paired over seeds.
+    """Return what a change of beta, or of the size of the network or the data, does to a quantity, all else equal.
+
+    Along beta: for each setting, the quantity at beta = `low` less that at `high`. Otherwise: for each beta, the
+    quantity at the largest value less that at the smallest. Differences are paired over seeds.
 
     Arguments:
-        results: of any study; a beta that it lacks gives zero seeds.
-        measure: a column of the table of which less is better, or "negative_elbo", rate + distortion.
-        partition: "train", "test", or "gap" for test less train.
-        low: the smaller beta.
-        high: the larger beta.
+        results: results, of which the last step counts, or rows of a table of one step.
+        measure: a column of which less is better, or "-" and a column of which more is.
+        partition: "train", "test", "fresh" (its largest number of images), or "gap" for test less train.
+        low: smaller beta.
+        high: larger beta.
+        along: "beta", "layers", "width" or "n_train".
 
     Returns:
-        one row per setting with `seeds`, `difference`, the ends of its 95% t interval, and `verdict`: "improves",
-        "worsens", "undecided" (the interval holds zero), or "not enough data" (fewer than three seeds).
+        rows with the columns that both sides share; `measure` in words; `along`, `from` and `to`, with the names and
+        the means of the two sides; `seeds`; `difference` in nats and the ends of its 95% t interval; and `verdict`:
+        "improves", "worsens", "undecided" (the interval holds zero) or "not enough data" (fewer than three seeds). A
+        setting that lacks one of the betas has zero seeds. Where there is a single size, there is no row.
 
     Raises:
-        ValueError: the measure or the partition is unknown.
+        ValueError: the measure, the partition or `along` is unknown, or `low` is not below `high`.
     """
-    final = results.final.assign(negative_elbo=results.final["rate"] + results.final["distortion"])
-    if measure not in final or partition not in ("train", "test", "gap"):
-        raise ValueError(
-            f"contrast: measure is {measure!r} and partition {partition!r}; give a column of the table or "
-            "'negative_elbo', and 'train', 'test' or 'gap'."
-        )
-    rows = []
-    for setting in groups(final, SETTING):
-        values = {name: part.set_index(["beta", "seed"])[measure] for name, part in setting.groupby("partition")}
-        measured = values["test"] - values["train"] if partition == "gap" else values[partition]
-        by_beta = measured.unstack("beta").reindex(columns=pd.Index([low, high]))
-        row = setting.iloc[0][list(SETTING)].to_dict()
-        row |= {"measure": measure, "partition": partition, "low": low, "high": high}
-        rows.append(row | verdict(by_beta[low] - by_beta[high]))
-    return pd.DataFrame(rows)
+    if along not in ("beta", "layers", "width", "n_train"):
+        raise ValueError(f"contrast: along is {along!r}; give 'beta', 'layers', 'width' or 'n_train'.")
+    if not low < high:
+        raise ValueError(f"contrast: low is {low} and high {high}; give a low that is below high.")
+    rows = measured(results.final if isinstance(results, Results) else results, measure, partition)
+    if along == "beta":
+        return paired(rows, along, SETTING, (high, low))
+    return paired(rows, along, [*within(along), "beta"])
 
 
-def verdict(differences: pd.Series) -> dict[str, Any]:
-    """Return what differences over seeds, less than zero being better, say: interval and verdict as in `contrast`."""
+def within(along: str) -> list[str]:
+    """Return the columns of a setting that are equal where networks or data sets are compared."""
+    return [name for name in COLUMNS if name not in ("setting", "problem", along, *_ENTAILED[along])]
+
+
+def paired(rows: pd.DataFrame, along: str, same: Sequence[str], ends: tuple[Any, Any] | None = None) -> pd.DataFrame:
+    """Return the contrasts of rows from `measured`, one for each two settings on either side of a comparison.
+
+    Arguments:
+        rows: rows with a `value`, its name `measure`, and `pair`, which is equal in rows that belong together.
+        along: column in which the two sides differ.
+        same: columns in which they are equal.
+        ends: value of the column on each side; None for the smallest and the largest.
+    """
+    found = []
+    for here in groups(rows, same):
+        start, end = ends or (here[along].min(), here[along].max())
+        if start == end:
+            continue
+        sides = [here[here[along] == place] for place in (start, end)]
+        # One setting has both sides; networks or data sets of one size may be several settings.
+        alone = set(SETTING) <= set(same)
+        pairs = [sides] if alone else itertools.product(*(groups(side, SETTING) for side in sides))
+        for before, after in pairs:
+            values = [side.set_index("pair")["value"] for side in (before, after)]
+            row = described(here) | here.iloc[0][[*same, "measure"]].to_dict()
+            row |= {"along": along, "from": start, "to": end}
+            row |= {"from_name": _name(before, along), "to_name": _name(after, along)}
+            row |= {"from_mean": values[0].mean(), "to_mean": values[1].mean()}
+            found.append(row | _judge(values[1] - values[0]))
+    columns = ["measure", "along", "from", "to", "seeds", "difference", "difference_low", "difference_high", "verdict"]
+    return pd.DataFrame(found) if found else pd.DataFrame(columns=[*dict.fromkeys([*COLUMNS, *same, *columns])])
+
+
+def _judge(differences: pd.Series) -> dict[str, Any]:
     mean, low, high, seeds = mean_interval(differences.dropna())
     if seeds < ENOUGH_SEEDS:
         word = "not enough data"
@@ -76,27 +125,34 @@ def verdict(differences: pd.Series) -> dict[str, Any]:
     return {"seeds": seeds, "difference": mean, "difference_low": low, "difference_high": high, "verdict": word}
 
 
+def _name(side: pd.DataFrame, along: str) -> str:
+    """Return the name of one side of a comparison; empty along beta, which needs none."""
+    if side.empty or along == "beta":
+        return ""
+    if along in ("layers", "width"):
+        return network_label(side)
+    if along == "distance":
+        return data_label(side, short=True)
+    return f"{side['n_train'].iloc[0]:,} training images" if along == "n_train" else f"{side[along].iloc[0]} images"
+
+
+def _change(row: pd.Series) -> str:
+    if row["along"] == "beta":
+        return f"lowering β from {row['from']:g} to {row['to']:g}"
+    return f"{row['to_name']} instead of {row['from_name']}"
+
+
 def describe_contrasts(contrasts: pd.DataFrame) -> str:
-    """Return one Markdown list item for each row of `contrast`."""
-    phrases = {
-        "improves": "**improves** the {0}: {1}.",
-        "worsens": "**worsens** the {0}: {1}.",
-        "undecided": "changes the {0} by {1}: **undecided**, the interval holds zero.",
-        "not enough data": "changes the {0} by {1}: **not enough data** for a verdict.",
-    }
+    """Return one Markdown list item for each contrast: where, what is changed, and what that does."""
+    if contrasts.empty:
+        return "There is nothing to compare."
     items = []
-    for index in range(len(contrasts)):
-        one = contrasts.iloc[[index]]
-        row = one.iloc[0]
-        where = f"{data_label(one)}, {network_label(one)}"
-        if row["seeds"] == 0:
-            items.append(f"- {where}: not measured at both β = {row['low']:g} and β = {row['high']:g}.")
-            continue
-        what = f"{row['partition']} {row['measure'].replace('_', ' ')}"
-        phrase = phrases[row["verdict"]].format(
-            what, f"{signed(row)} ({row['seeds']} seed{'' if row['seeds'] == 1 else 's'})"
-        )
-        items.append(f"- {where}: lowering β from {row['high']:g} to {row['low']:g} {phrase}")
+    for (_, row), words in zip(contrasts.iterrows(), labels(contrasts).to_numpy(), strict=True):
+        beta = f"β = {row['beta']:g}" if "beta" in row and not math.isnan(row["beta"]) else ""
+        place = ", ".join(part for part in (*words, beta) if part)
+        by = f"{signed(row)} ({row['seeds']} seed{'' if row['seeds'] == 1 else 's'})"
+        said = f"{_change(row)} {_PHRASES[row['verdict']].format(measure=row['measure'], by=by)}"
+        items.append(f"- {place}: {said if row['seeds'] else f'{_change(row)} was not measured.'}")
     return "\n".join(items)
 
 
@@ -105,46 +161,52 @@ def count_verdicts(contrasts: pd.DataFrame, *, better: str = "improves", worse: 
 
     Arguments:
         contrasts: rows with a `verdict`, as of `contrast`.
-        better: the word for "improves", for example where two networks are compared.
-        worse: the word for "worsens".
+        better: word for "improves", for example where two networks are compared.
+        worse: word for "worsens".
     """
-    words = {"improves": better, "worsens": worse, "undecided": "undecided", "not enough data": "not enough data"}
+    names = {"improves": better, "worsens": worse, "undecided": "undecided", "not enough data": "not enough data"}
     found = [] if contrasts.empty else list(contrasts["verdict"])
-    parts = [f"**{word}** in {found.count(name)}" for name, word in words.items() if name in found]
+    parts = [f"**{word}** in {found.count(name)}" for name, word in names.items() if name in found]
     if not parts:
         return "nothing to compare"
-    *most, last = parts
-    return f"{', '.join(most)} and {last} of {len(found)}" if most else f"{last} of {len(found)}"
+    return f"{' and '.join(filter(None, [', '.join(parts[:-1]), parts[-1]]))} of {len(found)}"
 
 
-def contrast_table(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `contrast` as a table to be read: differences with intervals, a column for each smaller beta.
+def contrast_table(contrasts: pd.DataFrame, *, means: bool = False, digits: int = 1) -> pd.DataFrame:
+    """Return contrasts as a table to be read: differences in nats with 95% intervals, a column for each beta or pair.
 
-    In nats, with 95% intervals. Several calls' rows may be put together.
+    Arguments:
+        contrasts: rows of one or several calls of `contrast`.
+        means: whether the means of both sides stand before the difference.
+        digits: decimal places.
     """
-    rows = contrasts[contrasts["seeds"] > 0].copy()
-    rows["data"] = [data_label(rows.iloc[[index]], short=True) for index in range(len(rows))]
-    rows["network"] = [network_label(rows.iloc[[index]]) for index in range(len(rows))]
-    rows["of"] = rows["partition"].replace("gap", "test less train")
-    if rows["measure"].nunique() > 1:
-        rows["of"] += ", " + rows["measure"].str.replace("_", " ")
-    rows["β"] = [f"{low:g} against {high:g}" for low, high in zip(rows["low"], rows["high"], strict=True)]
-    ends = (rows["difference"], rows["difference_low"], rows["difference_high"])
-    rows["change"] = [in_numbers(*numbers) for numbers in zip(*ends, strict=True)]
-    return rows.pivot_table(index=["data", "network", "of"], columns="β", values="change", aggfunc="first", sort=False)
+    rows = contrasts[contrasts["seeds"] > 0].reset_index(drop=True)
+    shown = labels(rows, short=True).assign(compared="", measure=rows["measure"], beta="", change="")
+    for place, row in rows.iterrows():
+        along_beta = row["along"] == "beta"
+        shown.loc[place, "compared"] = "" if along_beta else _change(row)
+        shown.loc[place, "beta"] = f"{row['to']:g} against {row['from']:g}" if along_beta else f"{row['beta']:g}"
+        levels = f"{row['from_mean']:.{digits}f} → {row['to_mean']:.{digits}f}: " if means else ""
+        ends = row[["difference", "difference_low", "difference_high"]]
+        shown.loc[place, "change"] = levels + in_numbers(*ends, digits=digits)
+    index = [name for name in ("data", "network", "compared", "measure") if (shown[name] != "").any()]
+    table = shown.pivot_table(index=index, columns="beta", values="change", aggfunc="first", sort=False)
+    return table.fillna("").rename_axis(columns="β")
 
 
-def in_numbers(mean: float, low: float, high: float) -> str:
+def in_numbers(mean: float, low: float, high: float, digits: int = 1) -> str:
     """Return a mean and the interval around it for the cell of a table, a dash for NaN."""
     if math.isnan(mean):
         return "–"
     # Narrow columns may break the line before the interval alone.
-    interval = "" if math.isnan(low) else f" ({low:+.1f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high:+.1f})"
-    return f"{mean:+.1f}{interval}".replace("-", "−")
+    interval = (
+        "" if math.isnan(low) else f" ({low:+.{digits}f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high:+.{digits}f})"
+    )
+    return f"{mean:+.{digits}f}{interval}".replace("-", "−")
 
 
 def signed(row: pd.Series) -> str:
-    """Return the difference of a verdict in words, with its interval if there is one."""
+    """Return the difference of a contrast in words, with its interval if there is one."""
     words = f"{row['difference']:+.1f} nats"
     if not math.isnan(row["difference_low"]):
         words += f", 95% interval {row['difference_low']:+.1f} to {row['difference_high']:+.1f}"

@@ -1,50 +1,18 @@
-"""The ledger's table: the last steps of several studies, each member once; and the measures that are read off it.
-
-A setting of the ledger is one data set, split, training size, network, prior and likelihood. How many test images it
-was measured on is no part of it.
-"""
+"""The ledger's table: the last steps of several studies, each training once."""
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import pandas as pd
 
+from ratereg.measurements import Annealed, ImportanceWeighted
 from ratereg.studies import CATALOG, Results, published
-from ratereg.studies.bounds import BOUNDS
 from ratereg.studies.results import find_published
-from ratereg.summary import SETTING, groups
 
-__all__ = ["FOUR", "MEASURES", "SIX", "Measure", "gather", "longest", "published_results", "values_of"]
+__all__ = ["gather", "longest", "published_results"]
 
-IDENTITY = tuple(name for name in SETTING if name != "n_test")
-"""The columns that say which setting of the ledger a row belongs to."""
-
-
-class Measure(NamedTuple):
-    """What is compared, in nats, less being better: a column, of "train", "test", or "gap" for test less train."""
-
-    label: str
-    column: str
-    partition: str
-
-
-MEASURES = {
-    "distortion": Measure("test distortion", "distortion", "test"),
-    "negative_elbo": Measure("test negative ELBO", "negative_elbo", "test"),
-    "log_likelihood": Measure("test bound on −log p(x)", "negative_log_likelihood", "test"),
-    "gap": Measure("train–test gap of distortion", "distortion", "gap"),
-    "gap_negative_elbo": Measure("train–test gap of the negative ELBO", "negative_elbo", "gap"),
-    "gap_log_likelihood": Measure("train–test gap of the bound on −log p(x)", "negative_log_likelihood", "gap"),
-    "train_distortion": Measure("training distortion", "distortion", "train"),
-}
-"""The measures by name."""
-
-FOUR = ("distortion", "negative_elbo", "log_likelihood", "gap")
-"""The four ways in which generalization is judged, the paper's first."""
-
-SIX = (*FOUR, "gap_negative_elbo", "gap_log_likelihood")
-"""These, and the gaps of the other two."""
+_BOUNDS = {"annealed_importance_sampling": Annealed, "importance_weighted_bound": ImportanceWeighted}
+"""The bounds on the log-likelihood and their measurements, the preferred one first."""
 
 
 def published_results(scale: str | None = None) -> list[Results]:
@@ -58,55 +26,34 @@ def published_results(scale: str | None = None) -> list[Results]:
 
 
 def gather(results: Iterable[Results]) -> pd.DataFrame:
-    """Return the training and test rows of all last steps, one for each member and number of steps.
+    """Return the training and test rows of all last steps, one for each training and number of test images.
 
-    Members of several studies are kept once, from the first study that has them. Those trained with a learning rate
-    that decays are left out, as they compare schedules. New columns: `study`, `source`, `steps`, and
-    `negative_log_likelihood`, less a bound on the log-likelihood: by annealed importance sampling where the study has
-    it, else importance-weighted, else NaN.
+    A training that several studies share is there once, with the columns that any of them measured, from the first that
+    did. New columns: `study`, `source`, and `negative_log_likelihood`, the negative of a bound: that of annealed
+    importance sampling where the study has it, else the importance-weighted one; `bound` is the measurement.
 
     Raises:
-        ValueError: no result is left.
+        ValueError: there are no results.
     """
-    parts = [_final(one) for one in results if one.study.schedule == "constant"]
+    parts = [_final(one) for one in results]
     if not parts:
-        raise ValueError("gather: results has none with a constant learning rate; give at least one.")
+        raise ValueError("gather: results is empty; give at least one.")
     table = pd.concat(parts, ignore_index=True)
-    return table.drop_duplicates([*SETTING, "steps", "beta", "seed", "partition"], ignore_index=True)
+    return table.groupby(["training", "partition", "n_test"], as_index=False, sort=False).first()
 
 
 def _final(results: Results) -> pd.DataFrame:
     final = results.final[results.final["partition"].isin(["train", "test"])]
-    weighted, annealed = (final.get(name, pd.Series(math.nan, final.index)) for name in BOUNDS)
-    return final.assign(
-        study=results.name,
-        source=results.source,
-        steps=results.study.steps,
-        negative_elbo=final["rate"] + final["distortion"],
-        negative_log_likelihood=-(annealed if annealed.notna().any() else weighted),
-    )
+    final = final.assign(study=results.name, source=results.source, negative_log_likelihood=math.nan, bound=None)
+    for column, kind in _BOUNDS.items():
+        if column in final and final[column].notna().any():
+            bound = repr(results.study.measurement(kind))
+            return final.assign(negative_log_likelihood=-final[column], bound=bound)
+    return final
 
 
-def longest(table: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the rows of each setting, from its longest training, and of that from the most test images."""
-    settings = []
-    for setting in groups(table, IDENTITY):
-        rows = setting[setting["steps"] == setting["steps"].max()]
-        settings.append(rows[rows["n_test"] == rows["n_test"].max()])
-    return settings
-
-
-def values_of(setting: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Return a measure of one setting's rows, with a row for each seed and a column for each beta.
-
-    Raises:
-        ValueError: there is no such measure.
-    """
-    if measure not in MEASURES:
-        raise ValueError(f"values_of: measure is {measure!r}; give one of {', '.join(map(repr, MEASURES))}.")
-    _, column, partition = MEASURES[measure]
-
-    def of(name: str) -> pd.DataFrame:
-        return setting[setting["partition"] == name].pivot(index="seed", columns="beta", values=column)
-
-    return of("test") - of("train") if partition == "gap" else of(partition)
+def longest(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each problem's longest training, and of that with the most test images."""
+    for column in ("steps", "n_test"):
+        table = table[table[column] == table.groupby("problem")[column].transform("max")]
+    return table

@@ -1,22 +1,26 @@
-"""The ledger: every claim with its verdicts, and tables of them."""
+"""The ledger: every claim with its verdicts, tables of them, and words that follow from the numbers alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from ratereg.claims.contrasts import in_numbers
-from ratereg.claims.gather import FOUR, MEASURES, SIX
+from ratereg.claims.contrasts import ENOUGH_SEEDS, in_numbers, signed
+from ratereg.claims.measures import FOUR, MEASURES, SIX
+from ratereg.claims.records import plural
 from ratereg.claims.statements import CLAIMS, Claim
-from ratereg.claims.verdicts import Verdict
+from ratereg.claims.verdicts import ENOUGH_SETTINGS, Verdict
+from ratereg.summary import labels
 
 __all__ = [
     "Finding",
+    "describe_claim",
     "forest_rows",
     "ledger",
     "ledger_table",
     "measures_table",
     "settings_table",
+    "summarize",
     "weights_table",
 ]
 
@@ -42,8 +46,8 @@ def ledger(table: pd.DataFrame, low: float = 0.1, high: float = 1.0, claims: Seq
 
     Arguments:
         table: from `gather`.
-        low: the smaller weight of the rate, in claims that compare two.
-        high: the larger one.
+        low: smaller weight of the rate, in claims that compare two.
+        high: larger weight.
         claims: which.
 
     Raises:
@@ -75,12 +79,11 @@ def ledger_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 def measures_table(findings: Sequence[Finding]) -> pd.DataFrame:
     """Return the verdicts by the four measures of generalization, with the settings for/against/undecided."""
-    rows = []
-    for finding in findings:
-        if set(FOUR) <= set(finding.verdicts):
-            rows.append(
-                {"": finding.claim.number} | {MEASURES[name].label: _cell(finding.verdicts[name]) for name in FOUR}
-            )
+    rows = [
+        {"": one.claim.number} | {MEASURES[name].label: _cell(one.verdicts[name]) for name in FOUR}
+        for one in findings
+        if set(FOUR) <= set(one.verdicts)
+    ]
     return pd.DataFrame(rows).set_index("")
 
 
@@ -90,35 +93,106 @@ def weights_table(table: pd.DataFrame, lows: Sequence[float] = (0.1, 0.01, 0.001
     Verdicts with the settings for/against/undecided, and effects in nats; by six measures, with the gaps of all three.
     """
     claim = replace(CLAIMS[0], measures=SIX)
-    columns = {}
-    for low in lows:
-        verdicts = claim(table, low, high)
-        columns[f"{low:g} against {high:g}"] = {
-            MEASURES[name].label: f"{_cell(one)}; {_effect(one)}" for name, one in verdicts.items()
+    return pd.DataFrame(
+        {
+            f"{low:g} against {high:g}": {
+                MEASURES[name].label: f"{_cell(one)}; {_effect(one)}" for name, one in claim(table, low, high).items()
+            }
+            for low in lows
         }
-    return pd.DataFrame(columns)
+    )
+
+
+def forest_rows(finding: Finding) -> pd.DataFrame:
+    """Return the rows of all measures, named in the column `measure`, for `ratereg.plots.forest`."""
+    parts = [one.rows.assign(measure=MEASURES[name].label) for name, one in finding.verdicts.items()]
+    return pd.concat([one for one in parts if len(one)] or parts, ignore_index=True)
 
 
 def settings_table(finding: Finding) -> pd.DataFrame:
     """Return a row for each setting that a claim looked at: its difference by each measure, with intervals, in nats."""
-    told = {
-        MEASURES[name].label: {
-            row["where"]: row["reason"]
-            or f"{in_numbers(row['difference'], row['difference_low'], row['difference_high'])}, {row['counts']}"
-            for _, row in verdict.rows.iterrows()
-        }
-        for name, verdict in finding.verdicts.items()
-    }
-    settings = list(dict.fromkeys(where for column in told.values() for where in column))
-    columns = {label: [column.get(where, "not measured") for where in settings] for label, column in told.items()}
-    return pd.DataFrame(columns, index=pd.Index(settings, name="setting"))
+    rows = forest_rows(finding)
+    names = labels(rows, short=True)
+    cells: dict[str, dict[str, str]] = {}
+    for (_, row), (data, network) in zip(rows.iterrows(), names.to_numpy(), strict=True):
+        pair = f"{row['to_name']} against {row['from_name']}" if row["along"] != "beta" else ""
+        place = f"{data}: {', '.join(filter(None, [pair, network]))}"
+        ends = row.reindex(["difference", "difference_low", "difference_high"])
+        cells.setdefault(place, {})[row["measure"]] = row["reason"] or f"{in_numbers(*ends)}, {row['counts']}"
+    columns = [MEASURES[name].label for name in finding.verdicts]
+    told = [[cells[place].get(name, "not measured") for name in columns] for place in cells]
+    return pd.DataFrame(told, columns=columns, index=pd.Index(list(cells), name="setting"))
 
 
-def forest_rows(finding: Finding) -> pd.DataFrame:
-    """Return the rows of all four measures, with a column `measure`, for `ratereg.plots.forest`."""
-    return pd.concat(
-        [finding.verdicts[name].rows.assign(measure=MEASURES[name].label) for name in FOUR], ignore_index=True
+def describe_claim(finding: Finding) -> str:
+    """Return Markdown: the verdict, the settings that it rests on, the effect, and whether other measures agree."""
+    parts = [_headline(finding), _left_out(finding), _remark(finding), _agreement(finding)]
+    return " ".join(part for part in [*parts, f"It is shown in {{numref}}`{finding.figure}`."] if part)
+
+
+def summarize(findings: Sequence[Finding]) -> str:
+    """Return a Markdown list of claims with their verdicts in short, and a sentence on what is not tested."""
+    items = [f"{one.claim.number}. *{one.claim.statement}.* {_headline(one)} {_agreement(one)}" for one in findings]
+    untested = (
+        "Which priors would do better, the open end of the fourth claim, is not tested: every network here has the "
+        "standard Gaussian prior."
     )
+    return "\n".join(item.rstrip() for item in items) + f"\n\n{untested}"
+
+
+def _headline(finding: Finding) -> str:
+    main, claim = finding.main, finding.claim
+    word, label = f"**{main.word.capitalize()}.**", MEASURES[claim.measures[0]].label
+    if not main.settings:
+        return f"{word} No {claim.unit} has the {ENOUGH_SEEDS} seeds that the contrast takes, by the {label}."
+    few = f"; a verdict takes {plural(ENOUGH_SETTINGS, claim.unit)}" if main.settings < ENOUGH_SETTINGS else ""
+    effect = claim.effect.format(measure=label, low=finding.low, high=finding.high)
+    ends = {"difference": main.effect, "difference_low": main.effect_low, "difference_high": main.effect_high}
+    return (
+        f"{word} By the {label}: {main.supporting} for it, {main.opposing} against it and {main.undecided} undecided, "
+        f"of {plural(main.settings, claim.unit)} with at least {ENOUGH_SEEDS} seeds{few}. "
+        f"{'In the mean over these' if main.settings > 1 else 'There'}, {effect} is {signed(pd.Series(ends))}."
+    )
+
+
+def _left_out(finding: Finding) -> str:
+    rows, unit = finding.main.rows, finding.claim.unit
+    sentences = []
+    if few := int((rows["counts"] == "too few seeds").sum()):
+        sentences.append(f"{plural(few, f'more {unit}')} {'has' if few == 1 else 'have'} too few seeds.")
+    for reason, count in rows.loc[rows["counts"] == "not counted", "reason"].value_counts(sort=False).items():
+        sentences.append(f"{plural(count, unit)} {'says' if count == 1 else 'say'} nothing, as {reason}.")
+    return " ".join(sentences)
+
+
+def _remark(finding: Finding) -> str:
+    """Say whether training distortion rises before any mutual information is lost, in claims that look at this."""
+    verdicts = finding.main.rows.get("while_saturated", pd.Series(dtype=str))
+    judged = verdicts[~verdicts.isin(["", "not enough data"])]
+    if judged.empty:
+        return ""
+    rises = int((judged == "worsens").sum())
+    return (
+        f"In {rises} of the {plural(len(judged), 'setting')} in which more than the smallest β saturates the mutual "
+        "information, the training distortion is more than 5% up already at the largest β that does"
+        + (": underfitting without a loss of mutual information." if rises else ".")
+    )
+
+
+def _agreement(finding: Finding) -> str:
+    """Say what the other measures say."""
+    told = {MEASURES[name].label: one for name, one in finding.verdicts.items() if one is not finding.main}
+    word, words = finding.main.word, {one.word for one in told.values()}
+    if not told:
+        return ""
+    if words == {word} and finding.main.settings >= ENOUGH_SETTINGS:
+        return "The other measures agree."
+    disagree = word != "not enough data" and not words <= {word, "not enough data"}
+    said = (
+        f"{label}, {one.word} ({one.supporting} for, {one.opposing} against, {one.undecided} undecided)"
+        for label, one in told.items()
+    )
+    return f"{'**The measures disagree**' if disagree else 'Other measures'}: {'; '.join(said)}."
 
 
 def _counts(verdict: Verdict) -> str:

@@ -4,28 +4,16 @@ The paper's points were read off the published image, and their betas are inferr
 figure does not say which split or training size it used.
 """
 
-import math
-
 import numpy as np
 import pandas as pd
 
 from ratereg.claims.contrasts import ENOUGH_SEEDS, contrast, signed
+from ratereg.claims.records import plural
 from ratereg.studies import Results
 from ratereg.studies.results import published_directory
-from ratereg.summary import DATA, SETTING, data_label, groups, mean_interval, over_seeds
+from ratereg.summary import DATA, SETTING, data_label, described, groups, labels, mean_interval, over_seeds
 
-__all__ = [
-    "compare_with_paper",
-    "describe_match",
-    "distance_to_paper",
-    "paper_points",
-    "shape_table",
-    "summarize_match",
-    "u_shape",
-]
-
-
-_WORDS = {"train": "training images", "test": "test images"}
+__all__ = ["compare_with_paper", "match_table", "paper_points", "shape_table", "summarize_match", "u_shape"]
 
 
 def paper_points() -> pd.DataFrame:
@@ -56,22 +44,28 @@ def compare_with_paper(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def distance_to_paper(results: Results, paper: pd.DataFrame, partition: str = "test") -> pd.DataFrame:
-    """Return one row per data set and split: the root-mean-square difference of distortions from the paper's points.
+def match_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
+    """Return how far our points are from the paper's, one row per data set, the nearest first, in nats.
 
-    The mean is over the networks and betas that both have, seed by seed; columns `distance`, its 95% t interval's ends
-    over seeds, and `points`. Sorted from the nearest.
+    Columns: the root-mean-square difference of test distortions over the networks and betas that both have, seed by
+    seed, with its 95% t interval over seeds; how many points these are; and, on training and on test images, the mean
+    of our distortion and rate less the paper's.
     """
-    theirs = paper[paper["partition"] == partition].set_index(["depth", "beta_inferred"])["distortion"]
+    theirs = paper[paper["partition"] == "test"].set_index(["depth", "beta_inferred"])["distortion"]
+    points = compare_with_paper(results, paper)
     rows = []
-    for data in groups(results.final[results.final["partition"] == partition], DATA):
-        at = pd.MultiIndex.from_frame(data[["layers", "beta"]])
-        squares = data.assign(square=(data["distortion"] - theirs.reindex(at).to_numpy()) ** 2).dropna(subset="square")
-        by_seed = np.sqrt(squares.groupby("seed")["square"].mean())
-        mean, low, high, _ = mean_interval(by_seed)
-        row = data.iloc[0][list(DATA)].to_dict() | {"points": len(squares[["layers", "beta"]].drop_duplicates())}
-        rows.append(row | {"distance": mean, "distance_low": low, "distance_high": high})
-    return pd.DataFrame(rows).sort_values("distance", ignore_index=True)
+    for data in groups(points, DATA):
+        final = results.final[(results.final["partition"] == "test") & results.final["setting"].isin(data["setting"])]
+        at = pd.MultiIndex.from_frame(final[["layers", "beta"]])
+        squares = (final["distortion"] - theirs.reindex(at).to_numpy()) ** 2
+        distance = mean_interval(squares.groupby(final["seed"]).mean() ** 0.5)
+        row = {"data": data_label(data), "distance": distance.mean, "low": distance.low, "high": distance.high}
+        row["points"] = (data["partition"] == "test").sum()
+        for partition, here in data.groupby("partition"):
+            for name in ("distortion", "rate"):
+                row[f"{partition} {name}, ours less the paper's"] = here[f"{name}_difference"].mean()
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("data").sort_values("distance") if rows else pd.DataFrame()
 
 
 def u_shape(results: Results, partition: str = "test") -> pd.DataFrame:
@@ -84,10 +78,9 @@ def u_shape(results: Results, partition: str = "test") -> pd.DataFrame:
     """
     rows = []
     for setting in groups(results.final[results.final["partition"] == partition], SETTING):
-        values = setting.pivot_table(index="seed", columns="beta", values="distortion").dropna()
-        best = values.mean().idxmin()
-        row = setting.iloc[0][list(SETTING)].to_dict() | {"best": best, "seeds": len(values)}
-        ends = {"large": values.columns.max(), "small": values.columns.min()}
+        values = setting.pivot(index="seed", columns="beta", values="distortion").dropna()
+        best, ends = values.mean().idxmin(), {"large": values.columns.max(), "small": values.columns.min()}
+        row = described(setting) | {"best": best, "seeds": len(values)}
         for name, end in ends.items():
             row[name], row[f"{name}_low"], _, _ = mean_interval(values[end] - values[best])
         if len(values) < ENOUGH_SEEDS or len(values.columns) < 3:
@@ -109,24 +102,15 @@ def shape_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
     curves = []
     for depth, points in paper[paper["partition"] == "test"].groupby("depth"):
         theirs = points.set_index("beta_inferred")["distortion"]
-        ends = (theirs[theirs.index.max()] - theirs.min(), theirs[theirs.index.min()] - theirs.min())
+        ends = theirs[[theirs.index.max(), theirs.index.min()]] - theirs.min()
         curves.append((depth, "paper", f"{theirs.idxmin():g}", *ends, theirs[0.1] - theirs[1.0]))
-    shapes, changes = u_shape(results), contrast(results)
-    for index in range(len(shapes)):
-        row, label = shapes.iloc[index], data_label(shapes.iloc[[index]])
-        change = changes["difference"].iloc[index]
-        curves.append((row["layers"], label, f"{row['best']:g}", row["large"], row["small"], change))
+    shapes = u_shape(results)
+    changes = contrast(results).set_index(list(SETTING))["difference"]
+    for (_, row), place in zip(shapes.iterrows(), _places(shapes), strict=True):
+        change = changes[tuple(row[list(SETTING)])]
+        curves.append((row["layers"], place, f"{row['best']:g}", row["large"], row["small"], change))
     names = ["layers", "test curve", "lowest at β", "largest β above it", "smallest β above it", "from β = 1 to 0.1"]
     return pd.DataFrame(curves, columns=names).sort_values("layers", kind="stable").set_index(names[:2]).round(1)
-
-
-def describe_match(results: Results, paper: pd.DataFrame) -> str:
-    """Return Markdown that says, for each data set and split, what of the paper's test curves ours reproduce."""
-    points = compare_with_paper(results, paper)
-    if points.empty:
-        return "No network and β of this study are among the paper's points, so there is nothing to compare."
-    levels = "\n".join(_levels(data) for data in groups(points, DATA))
-    return "\n\n".join([summarize_match(results, paper), _nearest(distance_to_paper(results, paper)), levels])
 
 
 def summarize_match(results: Results, paper: pd.DataFrame) -> str:
@@ -136,67 +120,42 @@ def summarize_match(results: Results, paper: pd.DataFrame) -> str:
     falls = contrast(results).query("layers == 3 and seeds > 0")
     if len(falls):
         values = [signed(row) for _, row in falls.iterrows()]
-        fall = _minus(theirs.loc[3, 0.1] - theirs.loc[3, 1.0])
+        fall = f"{theirs[3, 0.1] - theirs[3, 1.0]:+.1f}".replace("-", "−")
         sentences.append(
             f"The deep network's fall of test distortion from β = 1 to β = 0.1, {fall} nats in the paper, is "
             f"{_seen(falls, falls['verdict'], falls['difference'] < 0, values)}."
         )
     curves = u_shape(results).query("layers == 1")
     if len(curves):
-        values = [f"lowest at β = {row['best']:g}" for _, row in curves.iterrows()]
+        values = [f"lowest at β = {best:g}" for best in curves["best"]]
         sentences.append(
-            f"The shallow network's U, with the lowest point at β = {theirs.loc[1].idxmin():g} in the paper, is "
+            f"The shallow network's U, with the lowest point at β = {theirs[1].idxmin():g} in the paper, is "
             f"{_seen(curves, curves['shape'], (curves['large'] > 0) & (curves['small'] > 0), values)}."
         )
+    if not sentences:
+        return "No network and β of this study are among the paper's points, so there is nothing to compare."
     seeds = len(results.study.axis_seeds)
     if seeds < ENOUGH_SEEDS:
-        few = "one seed" if seeds == 1 else f"{seeds} seeds"
-        sentences.append(f"With {few} these are observations; a verdict takes {ENOUGH_SEEDS} seeds.")
+        sentences.append(f"With {plural(seeds, 'seed')} these are observations; a verdict takes {ENOUGH_SEEDS} seeds.")
     return f"**What matches.** {' '.join(sentences)}"
+
+
+def _places(rows: pd.DataFrame) -> list[str]:
+    """Return each row's data, and its network where another row has the same data and number of layers."""
+    words = labels(rows).assign(layers=rows["layers"])
+    several = words.duplicated(["data", "layers"], keep=False)
+    return [
+        f"{data}, {network}" if more else data
+        for data, network, more in zip(words["data"], words["network"], several, strict=True)
+    ]
 
 
 def _seen(table: pd.DataFrame, verdicts: pd.Series, in_means: pd.Series, values: list[str]) -> str:
     """Say on which data something is seen, an interval that holds zero leaving it undecided."""
-    named = [f"{data_label(table.iloc[[index]])} ({value})" for index, value in enumerate(values)]
-    answers = [
-        "undecided" if verdict == "undecided" else "seen" if seen else "not seen"
-        for verdict, seen in zip(verdicts, in_means, strict=True)
-    ]
-    joined = {"seen": " and ", "undecided": " and ", "not seen": " or "}
-    places = {answer: [name for name, one in zip(named, answers, strict=True) if one == answer] for answer in joined}
-    return ", and ".join(f"{answer} on {joined[answer].join(names)}" for answer, names in places.items() if names)
-
-
-def _minus(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
-
-
-def _levels(points: pd.DataFrame) -> str:
-    means = points.groupby("partition")[["rate_difference", "distortion_difference"]].mean()
-    parts = [
-        f"on {_WORDS[str(partition)]} our distortion is {_more(row['distortion_difference'])} the paper's and our rate "
-        f"{_more(row['rate_difference'])} its"
-        for partition, row in means.iterrows()
-    ]
-    return f"- **{data_label(points)}.** In the mean over the β in common, {'; '.join(parts)}."
-
-
-def _more(difference: float) -> str:
-    return f"{abs(difference):.1f} nats {'above' if difference > 0 else 'below'}"
-
-
-def _nearest(distances: pd.DataFrame) -> str:
-    first = distances.iloc[0]
-    text = (
-        f"The nearest to the paper's test points is **{data_label(distances)}**, with a root-mean-square difference of "
-    )
-    text += f"{first['distance']:.1f} nats over {first['points']} points"
-    if len(distances) == 1:
-        return f"{text}."
-    others = "; ".join(
-        f"{data_label(distances.iloc[[i]])}: {distances['distance'].iloc[i]:.1f}" for i in range(1, len(distances))
-    )
-    if math.isnan(first["distance_high"]):
-        return f"{text} ({others}). One seed cannot tell whether that is more than chance."
-    apart = (first["distance_high"] < distances["distance_low"].iloc[1:]).all()
-    return f"{text} ({others}). The 95% intervals over seeds {'do not overlap' if apart else 'overlap'}."
+    named = [f"{place} ({value})" for place, value in zip(_places(table), values, strict=True)]
+    answers = np.where(verdicts == "undecided", "undecided", np.where(in_means, "seen", "not seen"))
+    parts = []
+    for answer, joint in {"seen": " and ", "undecided": " and ", "not seen": " or "}.items():
+        places = [name for name, one in zip(named, answers, strict=True) if one == answer]
+        parts += [f"{answer} on {joint.join(places)}"] if places else []
+    return ", and ".join(parts)

@@ -6,7 +6,7 @@ import IPython.display
 
 from ratereg.studies import Results
 
-__all__ = ["describe_provenance", "record"]
+__all__ = ["describe_provenance", "plural", "record"]
 
 _GLUE = "application/papermill.record/"
 
@@ -34,24 +34,27 @@ def describe_provenance(results: Results) -> str:
     axes = {
         "data set": study.axis_data,
         "network": study.axis_networks,
+        "prior": study.axis_priors,
         "value of β": study.axis_betas,
         "seed": study.axis_seeds,
     }
-    product = " × ".join(_count(len(axis), name) for name, axis in axes.items())
+    product = " × ".join(plural(len(axis), name) for name, axis in axes.items() if len(axis) > 1 or name != "prior")
+    seconds = facts.get("seconds")
+    hours = "an unknown time" if seconds is None else _time(seconds)
     return (
-        f"Shown is {which}: {_count(len(study), 'member')} ({product}), each trained for {study.steps:,} steps with "
-        f"{study.batch_size} images a step; {_hours(facts.get('seconds'))} in all on "
-        f"{facts.get('device', 'an unnamed device')}, {facts.get('precision', 'unknown precision')}, "
-        f"{facts.get('date', 'undated')}. The numbers are in `{results.source}`."
+        f"Shown is {which}: {plural(len(study), 'member')} ({product}), each trained for {study.steps:,} steps with "
+        f"{study.batch_size} images a step; {hours} in all on {facts.get('device', 'an unnamed device')}, "
+        f"{facts.get('precision', 'unknown precision')}, {facts.get('date', 'undated')}. The numbers are in "
+        f"`{results.source}`."
     )
 
 
-def _count(number: int, name: str) -> str:
-    many = name.replace("value", "values") if name.startswith("value") else f"{name}s"
-    return f"{number} {name if number == 1 else many}"
+def plural(number: int, name: str) -> str:
+    """Return a count with its noun, such as "1 setting" or "2 pairs of networks"."""
+    # Of "pair of networks" the pairs are many.
+    first, *rest = name.rsplit(" of ", 1)
+    return " of ".join([f"{number} {first}{'' if number == 1 else 's'}", *rest])
 
 
-def _hours(seconds: float | None) -> str:
-    if seconds is None:
-        return "an unknown time"
+def _time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"

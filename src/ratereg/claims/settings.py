@@ -1,59 +1,54 @@
-"""What each setting says: contrasts along beta and between networks, underfitting, and what follows saturation.
+"""What the ledger's claims ask of each setting, or of each pair of networks.
 
-Every function returns one row per setting, or per pair of networks: the columns of the setting, `where` in words, the
-difference that is judged with its 95% t interval over seeds and its `verdict`, less being better, as in
-`ratereg.claims.contrast`, and `effect`, the nats to be averaged. A row without a difference has a `reason`.
+The functions take the table from `gather` and return rows as `ratereg.claims.contrast` does, with two more columns:
+`effect`, the nats that are averaged over settings, and `reason`, why a row has no verdict.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ratereg.claims.contrasts import verdict
-from ratereg.claims.gather import IDENTITY, longest, values_of
-from ratereg.summary import SETTING, data_label, groups, network_label
+from ratereg.claims.contrasts import paired, within
+from ratereg.claims.gather import longest
+from ratereg.claims.measures import MEASURES, measured
+from ratereg.claims.saturation import SATURATED, saturated
+from ratereg.summary import SETTING, described, groups
 
 __all__ = [
+    "UNDERFITS",
     "capacity_of",
     "difficulty_of",
     "growing",
     "lowering",
     "lowering_when_saturated",
-    "saturated_betas",
     "underfitting",
 ]
-
-SATURATED = 0.05
-"""Nats below log N within which the mutual information of the training images is saturated."""
 
 UNDERFITS = 0.05
 """The share of the training distortion at the smallest beta by which it is higher where a model underfits."""
 
-FEW_IMAGES, MANY_IMAGES = 16_384, 81_920
-"""Training images all over the volume of Tetrominoes' factors: up to the first a hard problem, from the second an easy
-one."""
-
 LEAST_FACTOR = 3
-"""Between the two weights that are compared when both saturate the mutual information."""
+"""Least ratio of the two weights that are compared when both saturate the mutual information."""
 
-_COLUMNS = [*SETTING, "steps", "where", "from", "to", "seeds", "difference", "difference_low", "difference_high"]
-_COLUMNS += ["verdict", "effect", "reason"]
+_DIFFICULTY: dict[object, tuple[float, float]] = {
+    ("tetrominoes", "default"): (16_384, 81_920),
+    ("tetrominoes", "cv"): (16_384, 81_920),
+    ("tetrominoes", "cd"): (0, 0),
+    ("tetrominoes", "checkerboard"): (math.inf, math.inf),
+}
+"""By data set and split: training images up to which a problem is hard, and from which it is easy."""
 
 
 def difficulty_of(rows: pd.DataFrame) -> str:
-    """Return "easy" or "hard" for problems on Tetrominoes, by how far test images are from training images, else "".
+    """Return "easy" or "hard" by how far the first row's test images are from training images, "" if it is not known.
 
-    Easy: the split "cd", in which images are as dense as in the default split, or at least 81,920 random training
-    images over the whole volume. Hard: the checkerboard, or at most 16,384 random ones.
+    Easy: Tetrominoes' split "cd", in which images are as dense as in the default split, or at least 81,920 random
+    training images over the whole volume. Hard: the checkerboard, or at most 16,384 random ones.
     """
     row = rows.iloc[0]
-    if row["dataset"] != "tetrominoes":
-        return ""
-    if row["split"] in ("cv", "default"):
-        return "hard" if row["n_train"] <= FEW_IMAGES else "easy" if row["n_train"] >= MANY_IMAGES else ""
-    return {"cd": "easy", "checkerboard": "hard"}.get(str(row["split"]), "")
+    hard, easy = _DIFFICULTY.get((row["dataset"], row["split"]), (-math.inf, math.inf))
+    return "hard" if row["n_train"] <= hard else "easy" if row["n_train"] >= easy else ""
 
 
 def capacity_of(rows: pd.DataFrame) -> str:
@@ -65,55 +60,27 @@ def capacity_of(rows: pd.DataFrame) -> str:
     return "low" if low else "high" if high else ""
 
 
-def saturated_betas(setting: pd.DataFrame) -> list[float]:
-    """Return the betas, rising, at which the training images' mutual information, mean over seeds, is saturated."""
-    train = setting[setting["partition"] == "train"]
-    below = (train["log_n"] - train["mutual_information"]).groupby(train["beta"]).mean()
-    return sorted(below.index[below <= SATURATED])
-
-
 def lowering(table: pd.DataFrame, measure: str, low: float, high: float) -> pd.DataFrame:
     """Return for each setting measured at both betas the measure at `low` less that at `high`."""
-    rows = []
-    for setting in longest(table):
-        differences = _difference(values_of(setting, measure), low, high)
-        if len(differences):
-            rows.append(_row(setting, high, low) | _judged(differences))
-    return _frame(rows)
+    return _told(paired(_measured(longest(table), measure), "beta", SETTING, (high, low)))
 
 
 def growing(table: pd.DataFrame, measure: str, beta: float) -> pd.DataFrame:
-    """Return, at one beta, the measure of larger networks less that of smaller ones of the same study's kind.
+    """Return, at one beta, the measure of larger MLPs less that of smaller ones with everything else equal.
 
-    Pairs are three layers against one of the same width, and the widest against the narrowest of the same depth, with
-    data, latent dimensions and training steps alike; the longest training counts.
+    Pairs are three layers against one of the same width, and the widest against the narrowest of the same depth; the
+    longest training that both have counts.
     """
-    alike = [name for name in IDENTITY if name not in ("layers", "width")]
-    mlps = table[table["network"] == "mlp"]
-    rows: list[dict[str, Any]] = []
-    for same_data in groups(mlps, alike):
-        longest_pairs: dict[str, dict[str, Any]] = {}
-        # From the shortest training to the longest, which overwrites it.
-        for _, same in same_data.groupby(["steps", "n_test"]):
-            for name, smaller, larger in _pairs(same):
-                differences = _difference_of(values_of(larger, measure), values_of(smaller, measure), beta)
-                if len(differences):
-                    where = {"where": f"{data_label(larger, short=True)}: {name}"}
-                    longest_pairs[name] = _row(larger, beta, beta) | where | _judged(differences)
-        rows += longest_pairs.values()
-    return _frame(rows)
-
-
-def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    for rows in groups(table.sort_values("width"), ["width"]):
-        width = rows["width"].iloc[0]
-        if {1, 3} <= set(rows["layers"]):
-            yield f"3 against 1 layers of {width} units", rows[rows["layers"] == 1], rows[rows["layers"] == 3]
-    for rows in groups(table.sort_values("layers"), ["layers"]):
-        layers, narrow, wide = rows["layers"].iloc[0], rows["width"].min(), rows["width"].max()
-        if narrow < wide and layers > 0:
-            name = f"{wide} against {narrow} units, {layers} layer{'s' if layers > 1 else ''}"
-            yield name, rows[rows["width"] == narrow], rows[rows["width"] == wide]
+    rows = _measured(table[(table["network"] == "mlp") & (table["beta"] == beta)], measure)
+    found = []
+    for alike in groups(rows, [name for name in within("layers") if name not in ("width", "steps", "n_test")]):
+        deep, wide = alike[alike["layers"].isin((1, 3))].sort_values("width"), alike[alike["layers"] > 0]
+        by_depth = paired(deep, "layers", ["width", "steps", "n_test"], (1, 3))
+        by_width = paired(wide.sort_values("layers"), "width", ["layers", "steps", "n_test"])
+        both = _told(by_depth, by_width).sort_values(["steps", "n_test"], kind="stable")
+        pair = ["along", "layers", "width", "from", "to", "from_name", "to_name"]
+        found.append(both.drop_duplicates([name for name in both if name in pair], keep="last").sort_index())
+    return _told(*found)
 
 
 def underfitting(table: pd.DataFrame) -> pd.DataFrame:
@@ -124,26 +91,22 @@ def underfitting(table: pd.DataFrame) -> pd.DataFrame:
     underfitting, and the effect D(beta) - D(smallest beta). New column: `while_saturated`, the verdict in the same
     words at the largest beta with saturated mutual information, or "" if that is the smallest or there is none.
     """
-    rows = []
-    for setting in longest(table):
-        distortion, information = values_of(setting, "train_distortion"), _information(setting)
-        smallest, saturated = min(information), saturated_betas(setting)
-        reduced = [
-            beta
-            for beta, value in information.items()
-            if value < information[smallest] - SATURATED and beta not in saturated
-        ]
-        largest = max(reduced, default=math.nan)
-        row = _row(setting, smallest, largest) | {"while_saturated": ""}
-        if saturated and saturated[-1] > smallest:
-            row["while_saturated"] = verdict(_beyond(distortion, saturated[-1], smallest))["verdict"]
-        if reduced:
-            rise = _difference(distortion, largest, smallest).mean()
-            row |= _judged(_beyond(distortion, largest, smallest)) | {"effect": rise}
+    found = []
+    for setting in groups(longest(table), SETTING):
+        rows, at_ceiling = _measured(setting, "train_distortion"), saturated(setting)
+        information = rows.groupby("beta")["mutual_information"].mean()
+        smallest = information.index.min()
+        below = information < information[smallest] - SATURATED
+        reduced = max((beta for beta in information.index[below] if beta not in at_ceiling), default=None)
+        beyond = rows.assign(value=rows["value"] * np.where(rows["beta"] == smallest, 1 + UNDERFITS, 1))
+        if reduced is None:
+            row = _silent(setting, "no measured β reduces the mutual information")
         else:
-            row["reason"] = "no measured β reduces the mutual information"
-        rows.append(row)
-    return _frame(rows, "while_saturated")
+            rise = paired(rows, "beta", SETTING, (smallest, reduced))["difference"]
+            row = paired(beyond, "beta", SETTING, (smallest, reduced)).assign(effect=rise)
+        at_largest = paired(beyond, "beta", SETTING, (smallest, at_ceiling[0])) if at_ceiling else pd.DataFrame()
+        found.append(row.assign(while_saturated="".join(at_largest.get("verdict", []))))
+    return _told(*found)
 
 
 def lowering_when_saturated(table: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -151,51 +114,33 @@ def lowering_when_saturated(table: pd.DataFrame, measure: str) -> pd.DataFrame:
 
     beta is the largest that does, and beta' the largest that does among those of at most a third of it.
     """
-    rows = []
-    for setting in longest(table):
-        saturated = saturated_betas(setting)
+    found = []
+    for setting in groups(longest(table), SETTING):
+        betas = saturated(setting)
         # A tolerance, as 0.3 / 3 is less than 0.1 in floating point.
-        smaller = [beta for beta in saturated if beta <= saturated[-1] / LEAST_FACTOR * (1 + 1e-9)]
-        if not smaller:
+        smaller = [beta for beta in betas if beta <= betas[0] / LEAST_FACTOR * (1 + 1e-9)]
+        if smaller:
+            found.append(paired(_measured(setting, measure), "beta", SETTING, (betas[0], smaller[0])))
+        else:
             reason = f"no two measured β that saturate the mutual information lie a factor of {LEAST_FACTOR} apart"
-            rows.append(_row(setting, math.nan, math.nan) | {"reason": reason})
-            continue
-        differences = _difference(values_of(setting, measure), smaller[-1], saturated[-1])
-        if len(differences):
-            rows.append(_row(setting, saturated[-1], smaller[-1]) | _judged(differences))
-    return _frame(rows)
+            found.append(_silent(setting, reason))
+    return _told(*found)
 
 
-def _information(setting: pd.DataFrame) -> dict[float, float]:
-    """Return the mutual information of the training images at each beta, mean over seeds."""
-    train = setting[setting["partition"] == "train"]
-    return {rows["beta"].iloc[0]: rows["mutual_information"].mean() for rows in groups(train, ["beta"])}
+def _measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:
+    if measure not in MEASURES:
+        raise ValueError(f"claims: measure is {measure!r}; give one of {', '.join(map(repr, MEASURES))}.")
+    return measured(table, MEASURES[measure].column, MEASURES[measure].partition)
 
 
-def _beyond(distortion: pd.DataFrame, beta: float, smallest: float) -> pd.Series:
-    return (distortion[beta] - (1 + UNDERFITS) * distortion[smallest]).dropna()
+def _silent(setting: pd.DataFrame, reason: str) -> pd.DataFrame:
+    return pd.DataFrame([described(setting) | {"along": "beta", "seeds": 0, "verdict": "", "reason": reason}])
 
 
-def _difference(values: pd.DataFrame, beta: float, reference: float) -> pd.Series:
-    return _difference_of(values, values.reindex(columns=[reference]).set_axis([beta], axis=1), beta)
-
-
-def _difference_of(values: pd.DataFrame, reference: pd.DataFrame, beta: float) -> pd.Series:
-    """Return differences at a beta over the seeds that both have."""
-    return (values.reindex(columns=[beta])[beta] - reference.reindex(columns=[beta])[beta]).dropna()
-
-
-def _row(setting: pd.DataFrame, start: float, end: float) -> dict[str, Any]:
-    row = setting.iloc[0]
-    where = f"{data_label(setting, short=True)}: {network_label(setting)}"
-    told = {"where": where, "from": start, "to": end, "verdict": "", "reason": ""}
-    return {name: row[name] for name in (*SETTING, "steps")} | told
-
-
-def _judged(differences: pd.Series) -> dict[str, Any]:
-    judged = verdict(differences)
-    return judged | {"effect": judged["difference"]}
-
-
-def _frame(rows: list[dict[str, Any]], *more: str) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=[*_COLUMNS, *more])
+def _told(*found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have a difference, or a reason for none."""
+    parts = [part for part in found if len(part)] or [*found, pd.DataFrame(columns=["verdict", "seeds"])]
+    rows = pd.concat(parts, ignore_index=True)
+    for name, usual in (("effect", rows.get("difference", math.nan)), ("reason", "")):
+        rows[name] = rows[name].fillna(usual) if name in rows else usual
+    return rows[(rows["seeds"] > 0) | (rows["reason"] != "")].reset_index(drop=True)

@@ -2,13 +2,13 @@
 
 import math
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, Shaped, UInt8
+from jaxtyping import Float64, Int64, Integer, Shaped, UInt8
 from torch import Tensor
 
 from ratereg.data.imageset import Images
@@ -37,7 +37,9 @@ def stored(name: str, pixels: UInt8[np.ndarray, "image height width channel"], *
     return Images(name=name, count=len(pixels), pixels=rows_of, **known)
 
 
-def joined(name: str, sides: list[UInt8[np.ndarray, "..."]], labels: list[Int64[np.ndarray, "..."] | None]) -> Images:
+def joined(
+    name: str, sides: Sequence[UInt8[np.ndarray, "..."]], labels: Sequence[Integer[np.ndarray, "..."] | None]
+) -> Images:
     """Make a source with its own split, from the pixels and the labels of training and of test.
 
     Raises:
@@ -49,7 +51,7 @@ def joined(name: str, sides: list[UInt8[np.ndarray, "..."]], labels: list[Int64[
             f"data.load: source {name!r} has images of (height, width, channel) {train} in train and {test} in test; "
             "give one shape."
         )
-    known = [side for side in labels if side is not None]
+    known = [side.astype(np.int64) for side in labels if side is not None]
     if len(known) == 1:
         raise ValueError(f"data.load: source {name!r} has labels on one side only; give both or none.")
     return stored(name, np.concatenate(sides), n_train=len(sides[0]), labels=np.concatenate(known) if known else None)

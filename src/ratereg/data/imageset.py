@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,14 +12,14 @@ from torch import Tensor
 
 __all__ = ["Draw", "ImageSet", "Images"]
 
-Draw = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
+Draw: TypeAlias = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
 """From a number of images and a seed to fresh images, flattened, and their factors in the unit cube.
 
 The first images are the same for every number.
 """
 
 
-Draw = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
+Draw: TypeAlias = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,7 @@ class Images:
         pixels: function from rows to their pixels, 0 to 255, so that only images in use need to be made.
         n_train: where the source brings its own split, its first `n_train` images are for training, the others for
             test.
-        factors: the numbers that each image was made from, where they are known.
-        factor_names: names of the columns of `factors`.
-        ranges: lower and upper end of the factors that vary.
-        periods: periods of the factors that are circles, in their own units.
-        labels: the class of each image, where there are classes.
-        draw: function that draws fresh images, where a program draws them.
+        factors, factor_names, ranges, periods, labels, draw: as in `ImageSet`.
     """
 
     name: str

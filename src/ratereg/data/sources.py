@@ -13,8 +13,8 @@ from ratereg.data import splits, tetrominoes
 from ratereg.data.arrays import read_array, read_file
 from ratereg.data.binarization import BINARIZATIONS, binarized
 from ratereg.data.folder import read_folder
-from ratereg.data.images import KNOWN, read_known
 from ratereg.data.imageset import Draw, Images, ImageSet
+from ratereg.data.known import KNOWN, read_known
 
 __all__ = ["NAMES", "SPLITS", "check_choices", "load", "read_source"]
 

@@ -81,14 +81,8 @@ def factors(seed: int = 1) -> Float64[np.ndarray, "image factor"]:
     Raises:
         ValueError: `seed` is negative or not an integer.
     """
-    # Raw bits, because numpy promises these for all versions to come, and its uniform draws not.
-    bits = np.random.PCG64(checked_seed(seed)).random_raw(COUNT * len(_CELLS)).reshape(COUNT, len(_CELLS))
-    within = (bits >> 11) * 2.0**-53
     cell = np.stack(np.unravel_index(np.arange(COUNT), _CELLS), axis=1)
-    low, high = np.array(list(RANGES.values())).T
-    rows = np.zeros((COUNT, len(FACTOR_NAMES)))
-    rows[:, :5] = low + (high - low) * (cell + within) / _CELLS
-    return rows
+    return _in_ranges(cell + _uniform(np.random.PCG64(checked_seed(seed)), COUNT), _CELLS)
 
 
 def draw_factors(count: int, seed: int) -> Float64[np.ndarray, "image factor"]:
@@ -102,11 +96,18 @@ def draw_factors(count: int, seed: int) -> Float64[np.ndarray, "image factor"]:
     if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
         raise ValueError(f"tetrominoes.draw_factors: count is {count!r}; give a positive integer.")
     stream = np.random.PCG64(np.random.SeedSequence([checked_seed(seed), zlib.crc32(b"draw_factors")]))
-    uniform = (stream.random_raw(count * len(RANGES)).reshape(count, len(RANGES)) >> 11) * 2.0**-53
+    return _in_ranges(_uniform(stream, count), (1,) * len(RANGES))
+
+
+def _uniform(stream: np.random.PCG64, count: int) -> Float64[np.ndarray, "image 5"]:
+    # Raw bits, because numpy promises these for all versions to come, and its uniform draws not.
+    return (stream.random_raw(count * len(RANGES)).reshape(count, len(RANGES)) >> 11) * 2.0**-53
+
+
+def _in_ranges(places: Float64[np.ndarray, "image 5"], cells: tuple[int, ...]) -> Float64[np.ndarray, "image 6"]:
+    """Scale places in a grid of so many cells to the ranges, and add a column for the shape J."""
     low, high = np.array(list(RANGES.values())).T
-    rows = np.zeros((count, len(FACTOR_NAMES)))
-    rows[:, : len(RANGES)] = low + (high - low) * uniform
-    return rows
+    return np.pad(low + (high - low) * places / cells, ((0, 0), (0, 1)))
 
 
 def unit_cube(factors: Float64[np.ndarray, "image 6"]) -> Float64[np.ndarray, "image 5"]:

@@ -1,4 +1,4 @@
-"""What a kernel does with a training in the background: its interrupt stops it, and a cell run again replaces it."""
+"""A kernel and a training in the background: the kernel's interrupt stops it, and its cell run again replaces it."""
 
 import signal
 import threading
@@ -18,36 +18,31 @@ class _Closable(Protocol):
 _running: "weakref.WeakSet[Run]" = weakref.WeakSet()
 
 _of_cell: dict[str, tuple[str, "list[weakref.ref[_Closable]]"]] = {}
-"""For each cell its last execution, and what that has shown."""
+"""For each cell its last execution, and the widgets shown by it."""
 
 
 def interrupts(run: Run) -> None:
-    """Let the kernel's interrupt stop a run while no cell is executed; without a kernel nothing is done.
+    """Let the kernel's interrupt stop a run while no cell is executed; without a kernel do nothing.
 
-    While a cell is executed, an interrupt is that cell's.
+    While a cell is executed, the interrupt is that cell's.
     """
-    kernel = _kernel()
-    if kernel is None:
-        return
-    _running.add(run)
-    # Only the main thread may set a handler, and a message's handling ends with setting the one from before.
-    kernel.io_loop.add_callback(_listen)
+    if kernel := _kernel():
+        _running.add(run)
+        # Only the main thread may set a handler, and a message's handling ends with setting the one from before.
+        kernel.io_loop.add_callback(_listen)
 
 
 def replaced_by_its_cell(widget: _Closable) -> None:
-    """Close what this cell has shown before, when it is executed again: nobody could stop it any more."""
+    """Close the widgets of the cell's last execution when it is executed again: nobody could stop them any more."""
     kernel = _kernel()
-    if kernel is None:
-        return
-    request = kernel.get_parent("shell")
+    request = kernel.get_parent("shell") if kernel else {}
     cell, execution = request.get("metadata", {}).get("cellId"), request.get("header", {}).get("msg_id")
     if cell is None or execution is None:
         return
     last, shown = _of_cell.get(cell, ("", []))
     if last != execution:
-        for before in (reference() for reference in shown):
-            if before is not None:
-                before.close()
+        for before in filter(None, (reference() for reference in shown)):
+            before.close()
         shown = []
     _of_cell[cell] = execution, [*shown, weakref.ref(widget)]
 
@@ -61,7 +56,7 @@ def _kernel() -> Any:
 
 
 def _listen() -> None:
-    # Between messages a kernel ignores it; anything else is somebody's own.
+    # Between messages a kernel ignores the signal; any other handler is somebody's own.
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, _stop_all)
 

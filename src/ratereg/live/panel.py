@@ -1,4 +1,4 @@
-"""The widget: controls, buttons, a line that says how far it is, and the curve, redrawn while the ensemble trains."""
+"""The widget: controls, buttons, a line on progress, and the curve, redrawn while the ensemble trains."""
 
 import asyncio
 import html
@@ -12,32 +12,45 @@ from ratereg.live.interrupt import interrupts, replaced_by_its_cell
 from ratereg.live.picture import curve_picture, numbers_table
 from ratereg.live.run import Run
 from ratereg.studies import Results, Study
+from ratereg.summary import groups
 from ratereg.widgets.frames import Framed, slider
 
-__all__ = ["Watch", "watch"]
-
-_LOOKED_AT = {"trajectory_images": 256, "queries": 128}
-"""Images of each partition that are measured while it trains: so few that training has most of the time."""
+__all__ = ["Watch", "replay", "watch"]
 
 _WIDE = ipywidgets.Layout(width="100%", max_width="38em")
+_STATES = {"finished": "Finished", "stopped": "Stopped", "measuring": "Measuring all images", "training": "Training"}
 
 
 def watch(study: Study) -> "Watch":
     """Return a widget that trains a small ensemble, with controls, and redraws its rate-distortion curve meanwhile.
 
-    Start trains with the settings chosen, Stop ends after the step that is under way, and what has been trained by then
+    Start trains with the chosen settings. Stop ends after the step that is under way, and what has been trained by then
     is measured. A control that is moved while it trains starts it again with the new setting; moved at another time,
     it counts at the next start. The notebook's interrupt button stops it too. Several widgets take turns.
 
     The training is that of `ratereg.load_or_run`, on the CPU, and has the same numbers. Nothing is written to the disk.
 
     Arguments:
-        study: of one data set and one network, with a constant learning rate; a few members of small networks.
+        study: study of one data set and one network, with a constant learning rate; a few members of small networks.
 
     Raises:
-        ValueError: the study is not such a one.
+        ValueError: the study has several data sets, networks or priors, or another schedule.
     """
     return Watch(study)
+
+
+def replay(results: Results) -> Framed:
+    """Return a slider over the recorded steps of a training and its rate-distortion curve; it needs no kernel.
+
+    Arguments:
+        results: of one data set, network and prior.
+    """
+    rows = results.table[results.table["partition"].isin(["train", "test"])]
+    looks = groups(rows, ["step"])
+    looks.sort(key=lambda look: int(look["step"].iloc[0]))
+    frames = [curve_picture(looks[: place + 1], results.study.steps) for place in range(len(looks))]
+    steps = [f"{look['step'].iloc[0]:,}" for look in looks]
+    return Framed([slider("step", steps, len(steps) - 1)], frames)
 
 
 class Watch(ipywidgets.VBox):  # type: ignore[misc]
@@ -45,27 +58,24 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
 
     Attributes:
         controls: its sliders.
-        start_button, stop_button, status, picture, numbers: what else it consists of.
-        error: what went wrong in the last training, or None.
+        start_button, stop_button, status, picture, numbers: its other parts.
+        error: exception that ended the last training, or None.
     """
 
     def __init__(self, study: Study) -> None:
         # Clicks, and what a training shows, come in threads of their own.
         self._lock = threading.RLock()
-        self._run: Run | None = None
-        looked_at = {name: min(getattr(study, name), most) for name, most in _LOOKED_AT.items()}
-        study = study.replace(**looked_at)
-        # Refuses the studies that cannot be watched.
+        # Refuses the studies that can't be watched.
         Run(study, self._show)
+        self._run: Run | None = None
+        self._drawn: pd.DataFrame | None = None
+        self.error: Exception | None = None
         self.controls = Controls(study)
         self.start_button = ipywidgets.Button(description="Start", icon="play", button_style="primary")
-        self.stop_button = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
+        self.stop_button = ipywidgets.Button(description="Stop", icon="stop")
         self.status, self.picture, self.numbers = (ipywidgets.HTML(layout=_WIDE) for _ in range(3))
-        self.status.value = _status("Not started. Press Start.")
-        self.error: Exception | None = None
-        self._results: Results | None = None
-        self._frames: dict[int, str] = {}
-        self._drawn: pd.DataFrame | None = None
+        self._say("Not started. Press Start.")
+        self._training(False)
         self.start_button.on_click(lambda button: self.start())
         self.stop_button.on_click(lambda button: self.stop())
         self.controls.on_change(self._moved)
@@ -81,34 +91,33 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
 
     @property
     def results(self) -> Results:
-        """What the last training made, as `ratereg.load_or_run` would return it; after a stop, of so many steps.
+        """Results of the last training, as `ratereg.load_or_run` would return them; after a stop, of so many steps.
 
-        Its table has a row for each step looked at.
+        The table has rows for each step looked at.
 
         Raises:
-            RuntimeError: there has been none, it is under way, or it was stopped before its first step.
+            RuntimeError: there has been no training, it is under way, or it was stopped before its first step.
         """
-        if self._results is None:
+        if self._run is None or self._run.results is None:
             raise RuntimeError("watch: there are no results yet; press Start and wait for the end, or call run().")
-        return self._results
+        return self._run.results
 
     def start(self) -> None:
-        """Train with the settings of the controls, in the background; what is being trained is dropped."""
+        """Train with the settings of the controls, in the background; drop the training under way."""
         with self._lock:
-            before = self._run
-            if before is not None:
-                before.stop(drop=True)
-            self.error, self._results, self._frames = None, None, {}
+            if self._run is not None:
+                self._run.stop(drop=True)
+            self._run, self.error = None, None
             try:
-                study = self.controls.study()
+                run = Run(self.controls.study(), self._show)
             except ValueError as error:
                 self._fail(error)
                 return
-            self._run = Run(study, self._show, after=before)
-            self.start_button.disabled, self.stop_button.disabled = True, False
-            self.status.value = _status("Reading the images.")
-            interrupts(self._run)
-            self._run.start()
+            self._run = run
+            self._training(True)
+            self._say("Reading the images.")
+            interrupts(run)
+            run.start()
 
     def stop(self) -> None:
         """Ask the training to end after the step that is under way, and measure what has been trained."""
@@ -117,9 +126,9 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
                 self._run.stop()
 
     def run(self) -> Results:
-        """Train to the end, and return what has been trained; in a notebook rather `await` what `trained` returns.
+        """Train to the end, and return the results; in a notebook rather use `await panel.trained()`.
 
-        An interrupt stops it, as Stop does. A kernel does not listen to Stop while a cell is executed.
+        An interrupt stops the training, as Stop does. A kernel does not listen to Stop while a cell is executed.
 
         Raises:
             ValueError: a setting is refused.
@@ -136,13 +145,13 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         return self._outcome()
 
     async def trained(self) -> Results:
-        """Train to the end or to a stop, and return what has been trained: `results = await panel.trained()`.
+        """Train to the end or to a stop, and return the results: `results = await panel.trained()`.
 
         While a cell awaits, the kernel listens to the buttons and the sliders. A cell's interrupt stops the training.
 
         Raises:
             ValueError, FloatingPointError: as in `run`.
-            RuntimeError: it was stopped before its first step.
+            RuntimeError: the training was stopped before its first step.
         """
         self.start()
         try:
@@ -155,15 +164,12 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         return self._outcome()
 
     def replay(self) -> Framed:
-        """Return a slider over the steps that the last training was looked at, and the curve; it needs no kernel.
+        """Return the recording of the last training; see `replay`.
 
         Raises:
-            RuntimeError: there is nothing to show yet.
+            RuntimeError: as of `results`.
         """
-        if not self._frames:
-            raise RuntimeError("watch: there is nothing to replay yet; press Start, or call run().")
-        last = len(self._frames) - 1
-        return Framed([slider("step", [f"{step:,}" for step in self._frames], last)], list(self._frames.values()))
+        return replay(self.results)
 
     def close(self) -> None:
         """Stop training, and take the widget away."""
@@ -184,49 +190,34 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
                 self.start()
 
     def _show(self, run: Run) -> None:
+        """Show the state of a run, in its thread."""
+        # Drawn before the lock is taken, as a click waits for the lock.
+        last = run.looks[-1] if run.looks else None
+        frame = "" if last is None or last is self._drawn else curve_picture(run.looks, run.study.steps)
         with self._lock:
             if run is not self._run:
                 return
-            if run.looks:
-                self._draw(run)
-            if run.state == "failed" and run.error is not None:
+            if run.error is not None:
                 self._fail(run.error)
                 return
-            self.status.value = _status(_progress(run))
-            if run.results is not None:
-                self._results = run.results
-            if run.state in ("finished", "stopped"):
-                self._rest()
-
-    def _draw(self, run: Run) -> None:
-        # Whether the last of them are measured on all images makes a difference too.
-        last = run.looks[-1]
-        if last is self._drawn:
-            return
-        frame = curve_picture(run.looks, run.study.steps)
-        self._drawn, self._frames[int(last["step"].iloc[0])] = last, frame
-        self.picture.value, self.numbers.value = frame, numbers_table(last)
+            if frame:
+                self._drawn, self.picture.value, self.numbers.value = last, frame, numbers_table(last)
+            words = f"{_STATES[run.state]}: step {run.step:,} of {run.study.steps:,}, {len(run.study)} networks"
+            if run.step:
+                words += f", {run.speed:,.0f} member-steps a second"
+            for beta, step in run.lost.items():
+                words += f". β = {beta:g} diverged at step {step:,}: its loss is no longer finite, and the others go on"
+            self._say(f"{words}.")
+            self._training(run.state in ("training", "measuring"))
 
     def _fail(self, error: Exception) -> None:
         self.error = error
         words = html.escape(f"{type(error).__name__}: {error}")
         self.status.value = f"<div role='alert'><strong>It went wrong, and nothing trains.</strong> {words}</div>"
-        self._rest()
+        self._training(False)
 
-    def _rest(self) -> None:
-        self.start_button.disabled, self.stop_button.disabled = False, True
+    def _say(self, words: str) -> None:
+        self.status.value = f"<div role='status'>{html.escape(words)}</div>"
 
-
-def _status(words: str) -> str:
-    return f"<div role='status'>{html.escape(words)}</div>"
-
-
-def _progress(run: Run) -> str:
-    """Return how far a training is, in words."""
-    states = {"finished": "Finished", "stopped": "Stopped", "measuring": "Measuring all images", "training": "Training"}
-    words = f"{states[run.state]}: step {run.step:,} of {run.study.steps:,}, {len(run.study)} networks"
-    if run.step:
-        words += f", {run.speed:,.0f} member-steps a second"
-    for beta, step in run.lost.items():
-        words += f". β = {beta:g} diverged at step {step:,}: its loss is no longer finite, and the others go on"
-    return f"{words}."
+    def _training(self, under_way: bool) -> None:
+        self.start_button.disabled, self.stop_button.disabled = under_way, not under_way

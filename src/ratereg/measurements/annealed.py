@@ -14,7 +14,7 @@ __all__ = ["Annealed"]
 
 @dataclass(frozen=True)
 class Annealed(Measurement):
-    """The estimate of log p(x) by annealed importance sampling, a lower bound in expectation, in nats; higher is better.
+    """Log p(x) by annealed importance sampling, a lower bound in expectation, in nats; higher is better.
 
     Its images are the first of those that `ImportanceWeighted` has.
 

@@ -37,7 +37,9 @@ class ByDistance(Measurement):
     def check(self, images: ImageSet) -> None:
         """Raise ValueError for images without factors."""
         if images.factors is None:
-            raise ValueError(f"ByDistance: the factors of {images.name!r} are not known; give images that have factors.")
+            raise ValueError(
+                f"ByDistance: the factors of {images.name!r} are not known; give images that have factors."
+            )
 
     def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
         """Measure every member on test images."""
@@ -52,9 +54,7 @@ class ByDistance(Measurement):
         means = torch.stack([costs[:, rows].mean(1) for rows in classes], 1)
         return Measured(
             arrays={
-                "distance": torch.stack([distances[rows].mean() for rows in classes])
-                .expand(model.members, -1)
-                .numpy(),
+                "distance": torch.stack([distances[rows].mean() for rows in classes]).expand(model.members, -1).numpy(),
                 "distance_distortion": means.numpy(),
             }
         )

@@ -1,4 +1,4 @@
-"""The information terms on images drawn anew: is it the mutual information that saturates, or its ceiling?"""
+"""The information terms on fresh images, which tell saturation of the mutual information from its ceiling."""
 
 import math
 from dataclasses import dataclass
@@ -83,9 +83,7 @@ class FreshInformation(Measurement):
         rows = []
         for size in self.sizes:
             queries = torch.randperm(size, generator=generator)[: self.queries].sort().values
-            parts = decompose_rate(
-                mean[:, :size], log_var[:, :size], generator, queries=queries, prior=model.prior
-            )
+            parts = decompose_rate(mean[:, :size], log_var[:, :size], generator, queries=queries, prior=model.prior)
             rows += self._rows(size, {name: getattr(parts, name).tolist() for name in _TERMS})
         fitted = slice(self.images, self.images + self.fitted)
         evaluated = slice(self.images + self.fitted, len(pixels))

@@ -44,9 +44,7 @@ class ImportanceWeighted(Measurement):
             )
             rows += [
                 {"member": member, "partition": partition, self.columns[0]: value, self.columns[1]: error}
-                for member, (value, error) in enumerate(
-                    zip(bound.bound.tolist(), bound.bound_se.tolist(), strict=True)
-                )
+                for member, (value, error) in enumerate(zip(bound.bound.tolist(), bound.bound_se.tolist(), strict=True))
             ]
         return Measured(rows)
 

@@ -51,9 +51,7 @@ class Information(Measurement):
             encodings = encode(model, pixels, subset)
             generator = stream(f"information/{partition}")
             queries = chosen(torch.arange(len(subset)), self.queries, generator)
-            parts = decompose_rate(
-                encodings.mean, encodings.log_var, generator, queries=queries, prior=model.prior
-            )
+            parts = decompose_rate(encodings.mean, encodings.log_var, generator, queries=queries, prior=model.prior)
             for member in range(model.members):
                 values = {name: getattr(parts, name)[member].item() for name in self.columns[3:]}
                 rows.append(

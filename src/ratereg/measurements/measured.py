@@ -74,9 +74,7 @@ def stream(name: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:7]))
 
 
-def chosen(
-    rows: Int64[Tensor, " row"], count: int | None, generator: torch.Generator
-) -> Int64[Tensor, " count"]:
+def chosen(rows: Int64[Tensor, " row"], count: int | None, generator: torch.Generator) -> Int64[Tensor, " count"]:
     """Return a random subset of rows, sorted; all of them if `count` is None or not below their number."""
     if count is None or count >= len(rows):
         return rows

@@ -19,30 +19,31 @@ _OWN = {
 def to_settings(value: Any) -> Any:
     """Return a value ready for JSON: numbers, texts and lists as they are, objects by the arguments that make them.
 
-    An object becomes {"type": ..., and the arguments that differ from their defaults}, each read from the attribute of
-    that name. The type is the name of a class of this package, else "module:Class".
+    A network, likelihood or prior becomes {"type": ..., and the arguments of its constructor that differ from their
+    defaults}, each read from the attribute of its name. The type is the name of a class of this package, else
+    "module:Class".
 
     Raises:
-        ValueError: an object does not keep its constructor's arguments, or its class can't be imported by name.
+        ValueError: the value is of another kind, an object does not keep its constructor's arguments, or its class
+            can't be imported by name.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
         return [to_settings(one) for one in value]
     kind = type(value)
+    if not _is_part_of_a_model(kind):
+        raise ValueError(f"{value!r} is no setting; give numbers, texts, a network, a likelihood or a prior.")
     own = _OWN.get(kind.__name__) is kind
     if not own and "<locals>" in kind.__qualname__:
         raise ValueError(f"{kind.__qualname__} is defined inside of a function; define it at the top of a module.")
-    try:
-        arguments = inspect.signature(kind).parameters
-        values = {name: getattr(value, name) for name in arguments}
-    except (AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{value!r} is no setting: {error}; give numbers, texts, or objects that keep each argument of their "
-            "constructor as an attribute of its name."
-        ) from error
-    settings = {name: to_settings(one) for name, one in values.items() if one != arguments[name].default}
-    return {"type": kind.__name__ if own else f"{kind.__module__}:{kind.__qualname__}"} | settings
+    settings = {"type": kind.__name__ if own else f"{kind.__module__}:{kind.__qualname__}"}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if not hasattr(value, name):
+            raise ValueError(f"{kind.__qualname__} does not keep its argument {name!r}; keep it as an attribute.")
+        if getattr(value, name) != parameter.default:
+            settings[name] = to_settings(getattr(value, name))
+    return settings
 
 
 def from_settings(settings: Any) -> Any:
@@ -56,8 +57,8 @@ def from_settings(settings: Any) -> Any:
         return [from_settings(one) for one in settings]
     if not isinstance(settings, dict):
         return settings
-    arguments = {name: from_settings(value) for name, value in settings.items() if name != "type"}
     kind = _kind(settings.get("type"))
+    arguments = {name: from_settings(value) for name, value in settings.items() if name != "type"}
     try:
         return kind(**arguments)
     except TypeError as error:
@@ -75,8 +76,13 @@ def _kind(name: Any) -> type:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"type is {name!r}; give one of {', '.join(_OWN)}, or 'module:Class' of your own.") from error
     # Settings come from files, so nothing else is called.
-    if not isinstance(found, type) or not (
-        issubclass(found, Prior) or hasattr(found, "build_encoder") or hasattr(found, "distortion")
-    ):
+    if not _is_part_of_a_model(found):
         raise ValueError(f"type is {name!r}, which is neither a network, nor a likelihood, nor a prior.")
-    return found
+    kind: type = found
+    return kind
+
+
+def _is_part_of_a_model(kind: Any) -> bool:
+    return isinstance(kind, type) and (
+        issubclass(kind, Prior) or hasattr(kind, "build_encoder") or hasattr(kind, "distortion")
+    )

@@ -1,15 +1,14 @@
-"""The book's figures, each a function of results alone. Rates, distortions and information in nats."""
+"""Figures of the book, each a function of results alone. Rates, distortions and information in nats."""
 
-from ratereg.plots.curves import information, rate_distortion, trajectory
+from ratereg.plots.curves import draw_rate_distortion, rate_distortion
 from ratereg.plots.data import carry, figure_data
 from ratereg.plots.difficulty import difficulty, distance_distortion
 from ratereg.plots.dynamics import training_parts, training_paths
 from ratereg.plots.ledger import forest
+from ratereg.plots.measures import distortion_by_width, information, trajectory
 from ratereg.plots.reconstructions import reconstructions
 from ratereg.plots.saturation import information_ceiling, saturation
 from ratereg.plots.style import LINES, MARKERS, MEASURES, NETWORKS, PARTITIONS, STYLE, beta_colors, use_style
-from ratereg.plots.width import distortion_by_width
-from ratereg.plots.words import describe
 
 __all__ = [
     "LINES",
@@ -20,10 +19,10 @@ __all__ = [
     "STYLE",
     "beta_colors",
     "carry",
-    "describe",
     "difficulty",
     "distance_distortion",
     "distortion_by_width",
+    "draw_rate_distortion",
     "figure_data",
     "forest",
     "information",

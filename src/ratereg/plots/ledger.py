@@ -1,4 +1,4 @@
-"""The ledger's figure: what every setting says, by several measures side by side; values in nats."""
+"""The ledger's figure: the contrast of every setting, by several measures side by side; values in nats."""
 
 import math
 from textwrap import wrap
@@ -11,14 +11,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator
 from matplotlib.transforms import blended_transform_factory
 
-from ratereg.plots.data import carry
-from ratereg.plots.style import STYLE, finished, interval, key, network_color
-from ratereg.summary import SETTING, data_label, groups, network_label
+from ratereg.plots.labels import labelled
+from ratereg.plots.style import NETWORKS, STYLE, finished, interval, key
 
 __all__ = ["forest"]
 
-_IDENTITY = [name for name in SETTING if name != "n_test"]
-_DATA = [name for name in _IDENTITY if name in ("dataset", "split", "share", "n_train")]
 _STYLES = {
     "improves": {"marker": "o"},
     "worsens": {"marker": "s"},
@@ -32,18 +29,19 @@ _ROW = 0.19
 def forest(contrasts: pd.DataFrame) -> Figure:
     """Draw differences with their 95% intervals: a row for each setting, a panel for each measure.
 
-    Settings with the same data stand together. Color is the network's depth, the marker says what the interval does.
-    The axis is linear between -1 and 1, and logarithmic beyond.
+    Settings with the same data stand together. Color is the network's depth, the marker shows the verdict. The axis is
+    linear between -1 and 1, and logarithmic beyond.
 
     Arguments:
-        contrasts: of any number of measures, named by the column `measure`; from `ratereg.claims.forest_rows`.
+        contrasts: with the columns `measure`, `difference`, `difference_low`, `difference_high`, `verdict`, and those
+            of a result's table that describe a setting; from `ratereg.claims.forest_rows`.
 
     Raises:
         ValueError: there are no contrasts.
     """
     if contrasts.empty:
         raise ValueError("forest: contrasts has no rows; give those of at least one setting.")
-    contrasts = contrasts.assign(setting=contrasts.groupby(_IDENTITY, dropna=False, sort=False).ngroup())
+    contrasts = labelled(contrasts)
     places, labels, heads = _places(contrasts)
     names = list(contrasts["measure"].unique())
     with plt.style.context(STYLE):
@@ -51,11 +49,9 @@ def forest(contrasts: pd.DataFrame) -> Figure:
         fig, axes = plt.subplots(1, len(names), figsize=size, sharex=True, sharey=True, squeeze=False)
         for panel, name in zip(axes.flat, names, strict=True):
             for _, row in contrasts[contrasts["measure"] == name].iterrows():
-                _draw(panel, row, places[row["setting"]])
+                _draw(panel, row, places[row["panel"], row["series"]])
             panel.axvline(0, color="k", lw=0.8)
             panel.set_title("\n".join(wrap(name, 13)), fontsize=8.5)
-            # In the words and the data of the figure it is not cut into lines.
-            panel.set_label(name)
             panel.set_xlabel("nats", fontsize=8.5)
             panel.tick_params(labelsize=8)
             panel.tick_params(axis="y", length=0)
@@ -74,30 +70,41 @@ def forest(contrasts: pd.DataFrame) -> Figure:
             text.set(in_layout=False, zorder=3)
         keys = [key(ls="", label=word, **style) for word, style in _STYLES.items() if word in set(contrasts["verdict"])]
         fig.legend(handles=keys, loc="outside lower center", ncols=len(keys))
-    return finished(fig)
+    columns = ["measure", "panel", "series", "difference", "difference_low", "difference_high", "verdict"]
+    return finished(fig, contrasts[columns], _in_words(contrasts))
 
 
-def _places(contrasts: pd.DataFrame) -> tuple[dict[int, int], dict[int, str], dict[int, str]]:
-    """Return the height of each setting, the labels at the heights, and those of the data above their settings."""
+def _in_words(contrasts: pd.DataFrame) -> str:
+    """Return how many settings have each verdict, by each measure, and the range of differences."""
+    sentences = []
+    for measure, rows in contrasts.groupby("measure", sort=False):
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in rows["verdict"].value_counts().items())
+        low, high = rows["difference"].min(), rows["difference"].max()
+        sentences.append(f"{measure}: {counts}; differences from {low:.3g} to {high:.3g} nats.")
+    return " ".join(sentences)
+
+
+def _places(
+    contrasts: pd.DataFrame,
+) -> tuple[dict[tuple[str, str], int], dict[int, str], dict[int, str]]:
+    """Return the height of each setting, the labels at the heights, and the heads of the data above their settings."""
     places, labels, heads = {}, {}, {}
     height = 0
-    for same_data in groups(contrasts, _DATA):
-        heads[height] = data_label(same_data, short=True)
-        for setting in groups(same_data, _IDENTITY):
+    for data, rows in contrasts.groupby("panel", sort=False):
+        heads[height] = str(data)
+        for series in rows["series"].unique():
             height += 1
-            places[setting["setting"].iloc[0]] = height
-            labels[height] = network_label(setting)
+            places[str(data), series] = height
+            labels[height] = series
         height += 1
     return places, labels, heads
 
 
 def _draw(panel: Axes, row: pd.Series, height: int) -> None:
-    color = network_color(row)
+    color = NETWORKS.get(row["network"], NETWORKS.get(row["layers"], "#000000"))
     style = {"color": color, "ls": "", "label": row["verdict"]} | _STYLES[row["verdict"]]
-    (point,) = panel.plot(row["difference"], height, ms=4, **style)
-    ends = [row["difference_low"], row["difference_high"]]
-    carry(point, low=ends[0], high=ends[1], data=data_label(row.to_frame().T, short=True))
-    interval(panel, ends, [height, height], color=color, lw=1.2)
+    panel.plot(row["difference"], height, ms=4, **style)
+    interval(panel, [row["difference_low"], row["difference_high"]], [height, height], color=color)
 
 
 def _scale(panel: Axes) -> None:

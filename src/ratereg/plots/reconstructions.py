@@ -1,51 +1,68 @@
-"""Test images beside what the networks make of them."""
+"""Test images next to their reconstructions."""
 
 import textwrap
 
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from ratereg.plots.labels import labelled
 from ratereg.plots.style import STYLE, finished
 from ratereg.studies import Results
-from ratereg.summary import DATA, NETWORK, data_label, groups, network_label
+from ratereg.summary import groups
 
-__all__ = ["reconstructions"]
+__all__ = ["of_seed", "reconstructions", "tiled"]
 
 
 def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed: int | None = None) -> Figure:
-    """Draw test images beside their reconstructions along beta: a block of rows per data set, split and network.
+    """Draw test images next to their reconstructions along beta: a block of rows per data set and model.
 
     Arguments:
         results: with pictures.
-        images: how many test images.
-        columns: how many betas at most, evenly picked from the largest to the smallest, with 1 and 0.1 among them.
+        images: number of test images, at most.
+        columns: number of betas, at most; evenly picked from the largest to the smallest, with 1 and 0.1 among them.
         seed: of the members; None for the first.
+
+    Raises:
+        ValueError: `images` or `columns` is below 1, or the results have no such seed.
     """
-    rows = results.final[results.final["partition"] == "test"]
-    rows = rows[rows["seed"] == (rows["seed"].min() if seed is None else seed)]
+    rows = labelled(results.final[results.final["partition"] == "test"])
+    rows = of_seed("reconstructions", rows, seed)
+    if min(images, columns) < 1:
+        raise ValueError(f"reconstructions: images is {images} and columns is {columns}; give 1 or more of each.")
     betas = _picked(np.sort(rows["beta"].unique())[::-1], columns)
     with plt.style.context(STYLE):
-        blocks = [(data, block) for data in groups(rows, DATA) for block in groups(data, NETWORK)]
+        blocks = groups(rows, ["panel", "series"])
         height = 6.0 / (len(betas) + 1) * images + 0.1
         fig, axes = plt.subplots(len(blocks), figsize=(6.4, height * len(blocks) + 0.3), squeeze=False)
-        for panel, (data, block) in zip(axes.flat, blocks, strict=True):
+        for panel, block in zip(axes.flat, blocks, strict=True):
             members = block.set_index("beta").loc[betas, "member"].astype(int)
             originals = results.arrays["test_originals"][results.arrays["member_dataset"][members.iloc[0]]]
             cells = np.concatenate([originals[None], results.arrays["test_reconstructions"][members]])[:, :images]
-            panel.imshow(_tiled(cells), interpolation="nearest")
+            panel.imshow(tiled(cells), interpolation="nearest")
             ticks = (np.arange(len(cells)) + 0.5) * (cells.shape[-1] + 2) - 1
             panel.set_xticks(ticks, ["image", *(rf"$\beta$ = {beta:g}" for beta in betas)])
             panel.tick_params(length=0, labeltop=panel is axes[0, 0], labelbottom=False)
-            # Labels as long as the block is high, of letters of 9 points.
-            lines = [
-                textwrap.fill(one, round(15 * height)) for one in (network_label(block), data_label(data, short=True))
-            ]
+            # Labels are as long as the block is high, in letters of 9 points.
+            lines = [textwrap.fill(block[name].iloc[0], round(15 * height)) for name in ("series", "panel")]
             panel.set_ylabel("\n".join(lines), fontsize=9)
             panel.set_yticks([])
             panel.grid(visible=False)
             panel.spines[:].set_visible(False)
     return finished(fig)
+
+
+def of_seed(caller: str, rows: pd.DataFrame, seed: int | None) -> pd.DataFrame:
+    """Return the rows of a seed, or of the first for None.
+
+    Raises:
+        ValueError: the rows have no such seed.
+    """
+    seeds = sorted(rows["seed"].unique())
+    if seed not in (None, *seeds):
+        raise ValueError(f"{caller}: seed is {seed!r}, and results has {', '.join(map(str, seeds))}.")
+    return rows[rows["seed"] == (seeds[0] if seed is None else seed)]
 
 
 def _picked(betas: np.ndarray, count: int) -> np.ndarray:
@@ -60,7 +77,7 @@ def _picked(betas: np.ndarray, count: int) -> np.ndarray:
     return betas[sorted(chosen)]
 
 
-def _tiled(cells: np.ndarray) -> np.ndarray:
+def tiled(cells: np.ndarray) -> np.ndarray:
     """Lay images (column, row, channel, height, width) out on white, two pixels apart, as (height, width, 3)."""
     padded = np.pad(cells, ((0, 0), (0, 0), (0, 0), (0, 2), (0, 2)), constant_values=255)
     columns, rows, channels, height, width = padded.shape

@@ -1,13 +1,13 @@
-"""What all figures share: the style file, what each color means, and how a figure ends.
+"""The style file, the meaning of each color, and the parts that all figures share.
 
-Color has one meaning at a time, the same in the whole book. It says which network (`NETWORKS`: blue is shallow,
-vermilion deep), or which part of the rate (`MEASURES`), or how large beta is (`beta_colors`, dark for large), or,
-where none of these is told apart, which images (`PARTITIONS`: ocher for training, black for test). Line and marker say
-which images too, everywhere: solid with circles is test, dashed with triangles training (`LINES`, `MARKERS`). What else
-is compared takes the style file's cycle, which has none of these colors.
+A color has one meaning at a time, the same in the whole book: the model (`NETWORKS` by depth, blue is shallow and
+vermilion deep), or the part of the rate (`MEASURES`), or the size of beta (`beta_colors`, dark for large), or, where
+none of these differs, the images (`PARTITIONS`: ocher for training, black for test). Line and marker show the images in
+every figure: solid with circles for test, dashed with triangles for training (`LINES`, `MARKERS`). The style file's
+cycle has none of these colors, and serves everything else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
 
-from ratereg.plots.data import figure_data, leave_out
-from ratereg.plots.words import describe, smallest_letters
-from ratereg.summary import NETWORK, groups, network_label
+from ratereg.plots.data import carry, description, figure_data, smallest_letters
 
 __all__ = [
     "COLORS",
@@ -35,11 +35,12 @@ __all__ = [
     "STYLE",
     "WORDS",
     "beta_colors",
+    "beta_keys",
+    "draw_means",
     "finished",
     "interval",
     "key",
-    "network_color",
-    "network_colors",
+    "log_axis",
     "use_style",
 ]
 
@@ -47,50 +48,40 @@ STYLE = str(Path(__file__).with_name("ratereg.mplstyle"))
 """The one style file of all figures."""
 
 COLORS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
-"""Of the style file, in their order: for what has no color of its own."""
+"""The style file's cycle, for what has no color of its own."""
 
 NETWORKS: dict[int | str, str] = {1: "#0072B2", 2: "#CC79A7", 3: "#D55E00", "convolutional": "#6B6B6B"}
-"""By the number of hidden layers, from blue to vermilion."""
+"""Colors of networks by the number of hidden layers, or by family."""
 
 MEASURES = {"rate": "#332288", "mutual_information": "#009E73", "marginal_kl": "#AA3377"}
-"""The rate and its two parts."""
+"""Colors of the rate and its two parts."""
 
 PARTITIONS = {"train": "#B87A00", "test": "#000000"}
-"""Training and test images, where color tells them apart."""
+"""Colors of training and test images, where color tells them apart."""
 
 WORDS = {"train": "training images", "test": "test images"}
 
 MARKERS = {"train": "^", "test": "o"}
-"""Of training and test images, in every figure that shows both."""
+"""Markers of training and test images, in every figure that shows both."""
 
 LINES: dict[str, Any] = {"train": (0, (4, 1.5)), "test": "-"}
-"""Of training and test images: dashed and solid."""
+"""Line styles of training and test images: dashed and solid."""
 
 FIGURE = "application/vnd.ratereg.figure+json"
-"""The type of what a notebook keeps beside a figure's picture: {"description": ..., "letters": ...}."""
+"""The MIME type of a figure's description and letters in a notebook; `ratereg.plots.data` has the contract."""
 
 
-def network_color(row: pd.Series) -> str:
-    """Return the color of a row's network, by its kind and depth; black for one that has none."""
-    return NETWORKS.get("convolutional" if row["network"] == "convolutional" else int(row["layers"]), "#000000")
-
-
-def network_colors(rows: pd.DataFrame) -> dict[str, str]:
-    """Return a color for each network of the rows, by its label: that of its depth, and for a second one another."""
-    found: dict[str, str] = {}
-    for network in groups(rows, NETWORK):
-        own = network_color(network.iloc[0])
-        free = [color for color in (own, *COLORS) if color not in found.values()]
-        found.setdefault(network_label(network), free[0] if free else COLORS[-1])
-    return found
-
-
-def beta_colors(betas: Sequence[float] | np.ndarray) -> dict[float, str]:
+def beta_colors(betas: Iterable[float]) -> dict[float, str]:
     """Return a color for each beta, from dark for the largest to light for the smallest."""
     ordered = sorted(set(betas), reverse=True)
-    # As dark as lines on white must be.
+    # Lines on white must be dark, so that the light end of the map is left out.
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.75, len(ordered)))
     return {beta: to_hex(shade) for beta, shade in zip(ordered, shades, strict=True)}
+
+
+def beta_keys(colors: Mapping[float, str], **style: Any) -> list[Line2D]:
+    """Return an entry for a legend for each beta."""
+    return [key(color=color, label=rf"$\beta$ = {beta:g}", **style) for beta, color in colors.items()]
 
 
 def use_style() -> None:
@@ -109,33 +100,69 @@ def use_style() -> None:
 
 
 def _bundle(fig: Figure) -> dict[str, Any]:
-    """Return what a notebook keeps of a figure besides its picture."""
-    bundle: dict[str, Any] = {FIGURE: {"description": describe(fig), "letters": round(smallest_letters(fig), 2)}}
-    data = figure_data(fig)
-    if len(data):
-        bundle["text/csv"] = data.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    """Return what a notebook keeps of a figure in addition to its picture."""
+    bundle: dict[str, Any] = {FIGURE: {"description": description(fig), "letters": round(smallest_letters(fig), 2)}}
+    table = figure_data(fig)
+    if len(table):
+        bundle["text/csv"] = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     return bundle
 
 
 def key(**style: Any) -> Line2D:
-    """Return an entry for a legend, gray unless it says otherwise."""
-    return Line2D([], [], **({"color": "0.3"} | style))
+    """Return an entry for a legend, gray by default."""
+    look: dict[str, Any] = {"color": "0.3"} | style
+    return Line2D([], [], **look)
 
 
 def interval(panel: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> Line2D:
     """Draw an interval from (x[0], y[0]) to (x[1], y[1]) without stretching the axes, and return it.
 
-    One over two seeds can be longer than all else in the panel.
+    An interval over two seeds can be longer than everything else in the panel.
     """
-    # As an artist: the limits follow lines that are plotted.
-    line = Line2D(x, y, **({"lw": 1} | style))
+    # An artist that is added does not change the limits, a plotted line does.
+    look: dict[str, Any] = {"lw": 1.2, "label": "_interval"} | style
+    line = Line2D(x, y, **look)
     panel.add_artist(line)
-    leave_out(line)
     return line
 
 
-def finished(fig: Figure) -> Figure:
-    """Return the figure, closed."""
+def draw_means(panel: Axes, curve: pd.DataFrame, x: str, **style: Any) -> None:
+    """Draw the column `value` against column x, in the order of x, with intervals from `low` to `high`."""
+    curve = curve.sort_values(x)
+    (line,) = panel.plot(curve[x], curve["value"], **style)
+    for place, low, high in curve[[x, "low", "high"]].itertuples(index=False):
+        interval(panel, [place, place], [low, high], color=line.get_color())
+
+
+def log_axis(axis: Axis, values: Iterable[float], *, least: float = 0.0) -> None:
+    """Make an axis logarithmic with numbers at round places, and give 0 a marked place at its end where it is needed.
+
+    Arguments:
+        axis: `panel.xaxis` or `panel.yaxis`.
+        values: all values that the axis has to show.
+        least: smallest value that needs a place on the logarithmic part. Where some values are 0, or smaller than
+            `least`, the axis is linear from 0 to the next value above, and 0 is written there.
+    """
+    given = np.asarray(list(values), dtype=float)
+    given = given[np.isfinite(given) & (given >= 0)]
+    large = given[(given > 0) & (given >= least)]
+    if not len(large):
+        return
+    low, high = float(large.min()), float(large.max())
+    below = len(large) < len(given)
+    # Axes that are shared have one scale, which pyplot's setters keep the same.
+    set_scale = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
+    set_scale(**({"value": "symlog", "linthresh": low, "linscale": 0.4} if below else {"value": "log"}))
+    digits = (1, 1.5, 2, 3, 5, 7) if high < 8 * low else (1, 2, 5) if high < 100 * low else (1,)
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 1)
+    ticks = np.outer(powers, digits).ravel()
+    axis.set_major_locator(FixedLocator([0, *ticks[ticks >= 0.99 * low]] if below else list(ticks)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
+
+
+def finished(fig: Figure, table: pd.DataFrame | None = None, words: str = "") -> Figure:
+    """Close a figure and return it, with the table that it shows and words for it, if there are any."""
     # Left open, a notebook would show the figure twice and a long program would keep all of them.
     plt.close(fig)
-    return fig
+    return fig if table is None else carry(fig, table, words)

@@ -1,72 +1,58 @@
-"""What `ratereg report` does: everything is checked, and the time said, before anything is trained."""
+"""The command `ratereg report`: everything is checked before anything is trained."""
 
 import argparse
 import re
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from ratereg.models import MLP
-from ratereg.models.networks import Convolutional
+from ratereg.models import MLP, Convolutional
 from ratereg.report.page import checked_output, write_report
-from ratereg.report.planning import BETAS, Plan, plan_study
-from ratereg.report.resizing import resized
-from ratereg.reproduce import committed
-from ratereg.studies import Data, load_or_run
+from ratereg.report.planning import BETAS, NETWORKS, plan_study
+from ratereg.studies import load_or_run
+from ratereg.studies.results import committed
 
 __all__ = ["betas_of", "network_of", "report"]
 
 
 def report(arguments: argparse.Namespace, device: str | list[str] | None) -> None:
-    """Write the report that the command's arguments ask for, and say where it is."""
+    """Write the report that the command's arguments ask for, and print its path."""
     if (arguments.path is None) == (arguments.study is None):
         raise ValueError("report: give either a PATH or --study NAME.")
     name = Path(arguments.path or arguments.study).expanduser().resolve().stem
     output = arguments.output or Path(f"{name}-report.html")
-    if arguments.study is not None:
+    if not arguments.plan:
         checked_output(output, replace=arguments.force)
-        written = write_report(
-            committed(arguments.study, arguments.scale), output, command=_typed(), replace=arguments.force
-        )
+    if arguments.study is not None:
+        results = committed(arguments.study, arguments.scale)
     else:
-        if not arguments.plan:
-            checked_output(output, replace=arguments.force)
-        plan = _planned(arguments, device)
+        plan = plan_study(
+            arguments.path,
+            minutes=arguments.minutes,
+            networks=[network_of(one) for one in arguments.network or ()] or NETWORKS,
+            betas=BETAS if arguments.betas is None else betas_of(arguments.betas),
+            seeds=arguments.seeds,
+            steps=arguments.steps,
+            images=arguments.images,
+            size=arguments.size,
+            binarize=arguments.binarize,
+            likelihood=arguments.likelihood,
+            device=device,
+        )
         print(plan, flush=True)
         if arguments.plan:
             return
         results = load_or_run(plan.study, device=device, checkpoint_seconds=arguments.checkpoint_seconds)
-        written = write_report(results, output, images=plan.images, command=_typed(), replace=arguments.force)
+    command = f"ratereg {shlex.join(sys.argv[1:])}"
+    written = write_report(results, output, command=command, replace=arguments.force)
     print(f"written: {written}, {written.stat().st_size / 1e6:.1f} MB. Open it in a browser.")
-
-
-def _typed() -> str:
-    return f"ratereg {shlex.join(sys.argv[1:])}"
-
-
-def _planned(arguments: argparse.Namespace, device: str | Sequence[str] | None) -> Plan:
-    source: str | Path = arguments.path
-    if arguments.size is not None:
-        source = resized(source, arguments.size)
-    return plan_study(
-        Data(str(source), binarize=arguments.binarize),
-        minutes=arguments.minutes,
-        networks=None if arguments.network is None else [network_of(one) for one in arguments.network],
-        betas=BETAS if arguments.betas is None else betas_of(arguments.betas),
-        seeds=arguments.seeds,
-        steps=arguments.steps,
-        images=arguments.images,
-        likelihood=arguments.likelihood,
-        device=device,
-    )
 
 
 def network_of(words: str) -> MLP | Convolutional:
     """Return the network that is named as 3x512 or as conv32.
 
     Raises:
-        ValueError: it is named otherwise, or there is none of that size.
+        ValueError: the name has another form, or the size is out of range.
     """
     if found := re.fullmatch(r"(\d+)x(\d+)", words):
         return MLP(layers=int(found[1]), width=int(found[2]))

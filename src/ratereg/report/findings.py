@@ -1,183 +1,208 @@
-"""What a report says of its results by the definitions of the book's ledger."""
+"""Findings that only a report has: convergence, active latents, the gap along beta, and warnings. Values in nats."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+import math
 
 import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from ratereg.claims import gather
-from ratereg.claims.contrasts import ENOUGH_SEEDS, in_numbers, signed
-from ratereg.claims.gather import FOUR, MEASURES, longest
-from ratereg.claims.settings import lowering, lowering_when_saturated, saturated_betas, underfitting
-from ratereg.claims.statements import CLAIMS
-from ratereg.report.arrival import describe_arrivals
-from ratereg.report.naming import namer
+from ratereg.claims.contrasts import ENOUGH_SEEDS
+from ratereg.claims.measures import measured
+from ratereg.data import ImageSet
+from ratereg.evaluation import active_units
+from ratereg.plots.data import in_words
+from ratereg.plots.grid import grid
+from ratereg.plots.labels import labelled, model_colors, seed_means
+from ratereg.plots.style import draw_means, finished, key, log_axis
 from ratereg.studies import Results
-from ratereg.summary import groups, mean_interval
+from ratereg.summary import SETTING, groups, labels, mean_interval
 
-__all__ = ["HIGH", "LOW", "Findings", "curve_table"]
+__all__ = [
+    "CONVERGED",
+    "HIGH",
+    "LOW",
+    "active_latents",
+    "convergence",
+    "convergence_table",
+    "copies",
+    "gap_along_beta",
+    "numbers",
+    "title",
+    "warnings",
+]
 
 LOW, HIGH = 0.1, 1.0
 """The weights that are compared, as in the book."""
 
+CONVERGED = 0.01
+"""The largest share of the distortion by which a converged network's changes between the last two recorded steps, and
+the smallest share by which an overfitted network's ends above its lowest value."""
+
 FEW_IMAGES = 1_000
 """Training images below which a report warns."""
 
+_NAMED = 4
+"""Settings that a warning names."""
 
-class Findings:
-    """What results say by the definitions of the ledger.
+_COLUMNS = {"R": "rate", "I": "mutual_information", "KL": "marginal_kl", "D": "distortion"}
+
+
+def title(results: Results) -> str:
+    """Return the title of a report."""
+    sources = ", ".join(dict.fromkeys(str(name) for name in results.final["dataset"]))
+    published = f"the published study {results.name} ({results.scale} scale)"
+    return f"Rate-distortion report: {published if results.name else sources}"
+
+
+def convergence(results: Results) -> pd.DataFrame:
+    """Return how the test distortion ends, one row for each setting and beta, means over seeds.
+
+    Returns:
+        columns `where` (the setting's name), `beta`, `change` from the last but one recorded step to the last and
+        `above`, by how much the last value is above the lowest one, both as shares of the last; `lowest`, the step of
+        that value; and `word`: "converged", "still falling", "rising", or "not finite" after a divergence.
+    """
+    test = results.table[results.table["partition"] == "test"]
+    rows = []
+    for here in groups(test.assign(where=_named(test)), [*SETTING, "beta"]):
+        path = here.groupby("step")["distortion"].mean().dropna()
+        row = here.iloc[0][["where", "beta"]].to_dict()
+        if results.study.steps in path.index:
+            last = path.iloc[-1]
+            change = (last - path.iloc[-2]) / abs(last) if len(path) > 1 else math.nan
+            word = "still falling" if change < -CONVERGED else "rising" if change > CONVERGED else "converged"
+            row |= {"change": change, "above": (last - path.min()) / abs(last), "lowest": path.idxmin(), "word": word}
+        rows.append({"change": math.nan, "above": math.nan, "lowest": 0, "word": "not finite"} | row)
+    return pd.DataFrame(rows)
+
+
+def convergence_table(results: Results) -> pd.DataFrame:
+    """Return `convergence` to be read: a row for each setting, a column for each beta."""
+    found = convergence(results)
+    found["cell"] = [f"{row['change']:+.1%}, {row['word']}".replace("-", "−") for _, row in found.iterrows()]
+    return _by_beta(found)
+
+
+def active_latents(results: Results) -> pd.DataFrame:
+    """Return how many latents are active, means over seeds: a row for each setting, a column for each beta.
+
+    A latent is active if the variance of its posterior mean over the kept training images exceeds 0.01.
 
     Raises:
-        ValueError: a study has no training or test rows.
+        KeyError: the results keep no posteriors.
+
+    Source: Burda et al. (2016), section 5.2.
     """
+    active = active_units(torch.from_numpy(results.arrays["train_mean"])).sum(-1).numpy()
+    rows = results.final[results.final["partition"] == "train"]
+    rows = rows.assign(where=_named(rows), active=active[rows["member"]])
+    found = [
+        here.iloc[0][["where", "beta"]].to_dict()
+        | {"cell": f"{here['active'].mean():.3g} of {here['latent_dim'].iloc[0]}"}
+        for here in groups(rows, [*SETTING, "beta"])
+    ]
+    return _by_beta(pd.DataFrame(found))
 
-    def __init__(self, results: Results) -> None:
-        self.results = results
-        # The ledger leaves out schedules, as it compares results; here there is one alone.
-        self.table = gather([replace(results, study=results.study.replace(schedule="constant"))])
-        self.lowered = {name: lowering(self.table, name, LOW, HIGH) for name in FOUR}
-        self._name = namer(self.table)
 
-    @property
-    def compared(self) -> bool:
-        """Whether both weights were measured."""
-        return {LOW, HIGH} <= set(self.results.study.axis_betas)
+def numbers(results: Results) -> pd.DataFrame:
+    """Return rate, its parts and distortion at the last step: means over seeds ± half a 95% interval, in nats."""
+    final = results.final[results.final["partition"].isin(["train", "test"])]
+    rows = []
+    for here in groups(final.assign(where=_named(final)).sort_values("beta", ascending=False), [*SETTING, "beta"]):
+        sides = dict(list(here.groupby("partition")))
+        cells = {f"{name}, training": _interval(sides["train"][column]) for name, column in _COLUMNS.items()}
+        cells |= {f"{name}, test": _interval(sides["test"][_COLUMNS[name]]) for name in "RD"}
+        rows.append({"network": here["where"].iloc[0], "β": f"{here['beta'].iloc[0]:g}"} | cells)
+    return pd.DataFrame(rows).sort_values("network", kind="stable").set_index("network")
 
-    @property
-    def judged(self) -> list[str]:
-        """The names of the measures that there are."""
-        return [name for name, rows in self.lowered.items() if len(rows)]
 
-    def counts(self) -> str:
-        """Return a sentence that counts what lowering the weight does to the test distortion, over settings."""
-        found = self.lowered["distortion"]["verdict"].value_counts()
-        told = ", ".join(f"{word} in {number}" for word, number in found.items())
-        settings = int(found.sum())
-        return f"By the test distortion it {told} of {settings} network{'' if settings == 1 else 's'}."
+def warnings(results: Results) -> list[str]:
+    """Return what a reader should know before believing the rest of a report."""
+    study, final, ended = results.study, results.final, convergence(results)
+    falling, over = ended[ended["word"] == "still falling"], ended[ended["above"] > CONVERGED]
+    seeds, images = len(study.axis_seeds), int(final["n_train"].min())
+    diverged = final.loc[final["diverged_at"].notna(), "training"].nunique()
+    told = {
+        f"No verdict on lowering the weight: β = {HIGH:g} and β = {LOW:g} were not both measured.": not (
+            {LOW, HIGH} <= set(study.axis_betas)
+        ),
+        f"Too few seeds: {seeds}, and a verdict takes {ENOUGH_SEEDS}. All verdicts are “not enough data”.": (
+            seeds < ENOUGH_SEEDS
+        ),
+        f"Few images: {images:,} for training. The ceiling of the mutual information is low, and another choice of "
+        "training images might lead to other verdicts.": images < FEW_IMAGES,
+        f"Divergence: {diverged} of {len(study)} networks are left out.": diverged > 0,
+        f"Not converged: the test distortion was still falling at the end in {len(falling)} of {len(ended)} cases. "
+        f"{_cases(falling)} More steps may change the verdicts.": len(falling) > 0,
+        f"Overfitting: the test distortion ended more than {CONVERGED:.0%} above its lowest recorded value in "
+        f"{len(over)} of {len(ended)} cases. {_cases(over)} No training was stopped early.": len(over) > 0,
+    }
+    return [words for words, holds in told.items() if holds]
 
-    def answers(self) -> list[tuple[str, str]]:
-        """Return each setting's name, and a sentence on what lowering the weight does to it, by each measure."""
-        phrases = {
-            "improves": "the test distortion improves ({}).",
-            "worsens": "the test distortion worsens ({}).",
-            "undecided": "undecided by the test distortion ({}).",
-            "not enough data": "the test distortion changes ({}): not enough data for a verdict.",
-        }
-        return [
-            (name, phrases[row["verdict"]].format(signed(row)) + self._otherwise(row["where"]))
-            for name, row in self._named(self.lowered["distortion"])
+
+def copies(images: ImageSet) -> str:
+    """Return a sentence on test images that are exact copies of training images."""
+    rows = [row.tobytes() for row in images.pixels.flatten(1).numpy()]
+    train = {rows[row] for row in images.train.tolist()}
+    twins = sum(rows[row] in train for row in images.test.tolist())
+    if not twins:
+        return "No test image is a copy of a training image."
+    return f"{twins:,} of {len(images.test):,} test images are copies of training images, and easier than new ones."
+
+
+def gap_along_beta(results: Results) -> Figure:
+    """Draw the distortion of test images less that of training images against beta: one panel per data set.
+
+    Means over seeds with 95% t intervals, in nats, one color per model.
+    """
+    rows = labelled(measured(results.final, "distortion", "gap"))
+    table, colors = seed_means(rows, ["value"]), model_colors(rows)
+
+    def draw(panel: Axes, here: pd.DataFrame) -> None:
+        for series in groups(here, ["series"]):
+            name = series["series"].iloc[0]
+            draw_means(panel, series, "beta", marker="o", color=colors[name], label=name)
+        panel.axhline(0, color="k", lw=0.8)
+        log_axis(panel.xaxis, table["beta"])
+        panel.xaxis.set_inverted(True)
+
+    keys = [key(color=color, marker="o", label=name) for name, color in colors.items()]
+    words = {"xlabel": r"$\beta$", "ylabel": "test less training\ndistortion (nats)", "title": "{panel}"}
+    fig = grid(table, draw, keys, columns=["partition"], height=2.9, ncols=2, **words)
+    return finished(fig, table, in_words(table.assign(measure="gap"), "beta"))
+
+
+def _named(rows: pd.DataFrame) -> pd.Series:
+    """Return the name of each row's setting: that of its network, after that of its data where there are several."""
+    words = labels(rows, short=True)
+    return words["network"] if words["data"].nunique() == 1 else words["data"] + ": " + words["network"]
+
+
+def _by_beta(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the column `cell` with a row for each `where` and a column for each beta, the largest first."""
+    rows = rows.sort_values("beta", ascending=False)
+    table = rows.assign(column=[f"β = {beta:g}" for beta in rows["beta"]]).pivot_table(
+        index="where", columns="column", values="cell", aggfunc="first", sort=False
+    )
+    return table.fillna("").rename_axis("network").rename_axis(columns=None)
+
+
+def _interval(values: pd.Series) -> str:
+    mean = mean_interval(values.dropna())
+    return f"{mean.mean:.1f}" + (f" ± {mean.half_width:.1f}" if mean.seeds > 1 else "")
+
+
+def _cases(rows: pd.DataFrame) -> str:
+    """Return the settings and betas of rows of `convergence`."""
+    cases = []
+    for where, here in rows.groupby("where", sort=False):
+        lowest = [
+            f" (lowest at step {step:,})" if over else ""
+            for step, over in zip(here["lowest"], here["above"] > CONVERGED, strict=True)
         ]
-
-    def _otherwise(self, where: str) -> str:
-        told = [
-            f"{MEASURES[measure].label}: {rows.loc[rows['where'] == where, 'verdict'].iloc[0]}"
-            for measure, rows in self.lowered.items()
-            if measure != "distortion" and (rows["where"] == where).any()
-        ]
-        return f" Judged in other ways: {'; '.join(told)}." if told else ""
-
-    def lowering_table(self) -> pd.DataFrame:
-        """Return a row for each measure, a column for each setting: the change, its interval, and the verdict."""
-        columns: dict[str, dict[str, str]] = {}
-        for measure in self.judged:
-            for name, row in self._named(self.lowered[measure]):
-                change = in_numbers(row["difference"], row["difference_low"], row["difference_high"])
-                columns.setdefault(name, {})[MEASURES[measure].label] = f"{change}: {row['verdict']}"
-        return pd.DataFrame(columns).fillna("not measured").rename_axis("judged by")
-
-    def forest(self) -> pd.DataFrame:
-        """Return all contrasts with a column `measure`, for `ratereg.plots.forest`."""
-        rows = [self.lowered[name].assign(measure=MEASURES[name].label) for name in self.judged]
-        return pd.concat(rows, ignore_index=True)
-
-    def saturation_table(self) -> pd.DataFrame:
-        """Return how far below log N the training images' mutual information is: a row for each beta, in nats."""
-        columns = {}
-        for setting in longest(self.table):
-            train = setting[setting["partition"] == "train"]
-            room = (train["log_n"] - train["mutual_information"]).groupby(train["beta"]).mean()
-            saturated = saturated_betas(setting)
-            columns[self._name(setting)] = {"log N": f"{train['log_n'].iloc[0]:.2f}"} | {
-                f"β = {beta:g}": f"{max(room[beta], 0):.2f} below{', saturated' * (beta in saturated)}"
-                for beta in sorted(room.index, reverse=True)
-            }
-        return pd.DataFrame(columns).rename_axis("at")
-
-    def underfitting(self) -> list[tuple[str, str]]:
-        """Return each setting's name, and whether a weight that reduces the mutual information underfits."""
-        words = {"worsens": "it underfits", "improves": "it does not underfit", "undecided": "undecided"}
-        told = []
-        for name, row in self._named(underfitting(self.table)):
-            if row["reason"]:
-                told.append((name, f"nothing to judge, as {row['reason']}."))
-                continue
-            rise = f"{row['effect']:+.1f} nats".replace("-", "−")
-            told.append(
-                (
-                    name,
-                    f"{words.get(row['verdict'], 'not enough data')} at β = {row['to']:g}, the largest weight that "
-                    f"reduces the mutual information: {rise} of training distortion against β = {row['from']:g}.",
-                )
-            )
-        return told
-
-    def after_saturation(self) -> list[tuple[str, str]]:
-        """Return each setting's name, and what lowering the weight further does once the information is saturated."""
-        told = []
-        for name, row in self._named(lowering_when_saturated(self.table, "distortion")):
-            if row["reason"]:
-                told.append((name, f"nothing to compare, as {row['reason']}."))
-            else:
-                change = f"the test distortion changes by {signed(row)}: {row['verdict']}."
-                told.append((name, f"from β = {row['from']:g} to {row['to']:g}, both saturated, {change}"))
-        return told
-
-    def claims_table(self) -> pd.DataFrame:
-        """Return the paper's statements with their verdicts on these settings, by the ledger's rules."""
-        rows = {}
-        for claim in (one for one in CLAIMS if one.source == "the paper"):
-            verdict = next(iter(claim(self.table, LOW, HIGH).values()))
-            counts = f"{verdict.supporting} / {verdict.opposing} / {verdict.undecided}"
-            rows[claim.statement] = {"verdict": verdict.word, "for / against / undecided": counts}
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("statement")
-
-    def warnings(self) -> list[str]:
-        """Return what a reader should know before believing the rest."""
-        study, final = self.results.study, self.results.final
-        told = []
-        if not self.compared:
-            told.append(f"No verdict on lowering the weight: β = {HIGH:g} and β = {LOW:g} were not both measured.")
-        if (seeds := len(study.axis_seeds)) < ENOUGH_SEEDS:
-            told.append(
-                f"Too few seeds: {seeds}, and a verdict takes {ENOUGH_SEEDS}. All verdicts are “not enough data”."
-            )
-        images = int(final.loc[final["partition"] == "train", "n_train"].min())
-        if images < FEW_IMAGES:
-            told.append(
-                f"Few images: {images:,} for training. The ceiling of the mutual information is low, and another "
-                "choice of training images might say something else."
-            )
-        if diverged := final.loc[final["diverged_at"].notna(), "member"].nunique():
-            told.append(f"Divergence: {diverged} of {len(study)} networks are left out of what is said.")
-        return told + describe_arrivals(self.results)
-
-    def _named(self, rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-        for index in range(len(rows)):
-            yield self._name(rows.iloc[[index]]), rows.iloc[index]
-
-
-def curve_table(setting: pd.DataFrame) -> pd.DataFrame:
-    """Return rate, its parts and distortion of one setting's last step by beta: means and half intervals, in nats."""
-    columns = [("train", name) for name in _LETTERS] + [("test", "rate"), ("test", "distortion")]
-    rows = {}
-    for at_beta in groups(setting.sort_values("beta", ascending=False), ["beta"]):
-        cells = {}
-        for side, column in columns:
-            one = mean_interval(at_beta.loc[at_beta["partition"] == side, column].dropna())
-            half = f" ± {one.half_width:.1f}" if one.seeds > 1 else ""
-            cells[f"{_LETTERS[column]}, {'training' if side == 'train' else side}"] = f"{one.mean:.1f}{half}"
-        rows[f"{at_beta['beta'].iloc[0]:g}"] = cells
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("β")
-
-
-_LETTERS = {"rate": "R", "mutual_information": "I", "marginal_kl": "KL", "distortion": "D"}
+        cases.append(
+            f"{where}: β = {', '.join(f'{beta:g}{words}' for beta, words in zip(here['beta'], lowest, strict=True))}."
+        )
+    rest = [f"And {len(cases) - _NAMED} more of the settings."] if len(cases) > _NAMED else []
+    return " ".join([*cases[:_NAMED], *rest])

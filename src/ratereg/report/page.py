@@ -1,107 +1,86 @@
-"""The page: its head, its sections in order, and how it is written."""
+"""Execute the report's notebook by papermill, and export it by nbconvert to one HTML file that needs no network."""
 
-import os
-from collections.abc import Mapping
-from html import escape
+import importlib
 from pathlib import Path
+from typing import Any
 
-from ratereg.data import ImageSet
-from ratereg.report.looking import notes_on
-from ratereg.report.sections import sections
-from ratereg.storage import check_writable, writing
+from ratereg.report.findings import title
+from ratereg.storage import cache_directory, check_writable
+from ratereg.storage.atomic import folder_beside
 from ratereg.studies import Results
 
-__all__ = ["checked_output", "write_report"]
+__all__ = ["NOTEBOOK", "checked_output", "write_report"]
 
-_STYLE = Path(__file__).with_name("report.css")
+NOTEBOOK = Path(__file__).with_name("report.md")
+"""The notebook that every report is made by."""
 
 
-def write_report(
-    results: Results,
-    output: str | Path,
-    *,
-    images: ImageSet | None = None,
-    command: str = "",
-    replace: bool = False,
-) -> Path:
-    """Write the rate-distortion report of some results as one HTML file, which needs no other file and no network.
+def write_report(results: Results, output: str | Path, *, command: str = "", replace: bool = False) -> Path:
+    """Write the rate-distortion report of results as one HTML file, and the executed notebook beside it.
 
-    It is written whole or not at all.
+    The page needs no other file, no script and no network. Both files are written atomically.
 
     Arguments:
         results: of any study, for example `ratereg.load_or_run(plan.study)`.
-        output: the .html file.
-        images: what was learned from, if more is to be said of it: of one data set alone.
-        command: what was typed to make it, to be shown.
-        replace: whether a file that is there may be replaced.
+        output: the .html file; the notebook has the same name, with the ending .ipynb.
+        command: what was typed to make the report, to be shown in it.
+        replace: whether files that exist may be replaced.
 
     Returns:
-        where it is.
+        the path of the page.
 
     Raises:
-        StorageError: it can't be written.
-        ValueError: `output` is there and `replace` is False, or its name does not end in .html.
+        ModuleNotFoundError: a library of the extra `book` is missing.
+        StorageError: the files can't be written.
+        ValueError: `output` exists and `replace` is False, or its name does not end in .html.
     """
     output = checked_output(output, replace=replace)
-    html = _page(results, notes_on(images) if images is not None else {}, command)
-    aside = output.with_name(f".{output.name}.{os.getpid()}")
-    with writing(output):
-        try:
-            aside.write_text(html, encoding="utf-8")
-            aside.replace(output)
-        finally:
-            aside.unlink(missing_ok=True)
+    import jupytext
+    import papermill
+
+    saved = results.save(cache_directory() / "reports" / results.study.digest)
+    parameters = {"settings": results.study.settings, "folder": str(saved.directory), "command": command}
+    with folder_beside(output) as folder:
+        notebook, page = folder / "report.ipynb", folder / "report.html"
+        node = papermill.execute_notebook(jupytext.read(NOTEBOOK), str(notebook), parameters, progress_bar=False)
+        page.write_text(_exported(node, title(results), output.with_suffix(".ipynb").name), encoding="utf-8")
+        notebook.replace(output.with_suffix(".ipynb"))
+        page.replace(output)
     return output
 
 
 def checked_output(output: str | Path, *, replace: bool = False) -> Path:
-    """Return the path of a report that can be written there; asked before anything is trained.
+    """Return the path of a report that can be written there; meant to be called before anything is trained.
 
     Raises:
-        StorageError: its folder can't be made or written to.
+        ModuleNotFoundError: a library of the extra `book` is missing.
+        StorageError: the folder can't be created or written to.
         ValueError: as `write_report`.
     """
+    for name in ("papermill", "nbconvert", "jupytext", "ipykernel"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"report: {error}; pip install 'ratereg[book]' adds it.", name=name) from None
     output = Path(output).expanduser()
     if output.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"report: output is {str(output)!r}; give a file that ends in .html.")
-    if output.is_dir() or (output.exists() and not replace):
-        what = "a folder" if output.is_dir() else "there already"
-        raise ValueError(f"report: output {str(output)!r} is {what}; give another name, or --force to replace a file.")
+    for path in (output, output.with_suffix(".ipynb")):
+        if path.is_dir() or (path.exists() and not replace):
+            what = "a folder" if path.is_dir() else "there already"
+            raise ValueError(
+                f"report: output {str(path)!r} is {what}; give another name, or --force (replace=True) for a file."
+            )
     check_writable(output.absolute().parent)
     return output
 
 
-def _page(results: Results, notes: Mapping[str, object], command: str) -> str:
-    parts = sections(results, notes, command)
-    study = results.study
-    sources = ", ".join(dict.fromkeys(str(name) for name in results.final["dataset"]))
-    name = f"the published study {results.name} ({results.scale} scale)" if results.name else sources
-    lead = (
-        f"{len(study)} variational autoencoders, trained on {sources} with weights β of the rate from "
-        f"{max(study.axis_betas):g} down to {min(study.axis_betas):g}: how well they generalize, and what their codes "
-        "hold. All quantities are in nats."
-    )
-    links = "".join(f'<li><a href="#{label}">{escape(title)}</a></li>' for label, title, _ in parts)
-    content = "\n".join(part for _, _, part in parts)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Rate-distortion report: {escape(name)}</title>
-<style>
-{_STYLE.read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<header>
-<h1>Rate-distortion report: {escape(name)}</h1>
-<p class="lead">{escape(lead)}</p>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-</header>
-<main>
-{content}
-</main>
-<footer><p>Written by ratereg. This file is whole: it needs no other file, no script and no network.</p></footer>
-</body>
-</html>
-"""
+def _exported(node: Any, name: str, notebook: str) -> str:
+    """Return the page of an executed notebook, with a title and a link to the notebook."""
+    from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import TagRemovePreprocessor
+
+    exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(NOTEBOOK.parent)])
+    exporter.register_preprocessor(TagRemovePreprocessor(remove_cell_tags={"parameters"}), enabled=True)
+    page, _ = exporter.from_notebook_node(node, {"metadata": {"name": name}, "notebook": notebook})
+    return str(page)

@@ -1,12 +1,19 @@
-"""Run a notebook again with other parameters, one set of them or a grid, and let papermill open text notebooks.
+"""Reruns of notebooks with other parameters, one set of them or a grid, and papermill's handler of text notebooks.
 
-papermill, jupytext and nbformat come with the extra `book`.
+papermill, jupytext, nbformat and jinja2 come with the extra `book`.
 """
 
-from ratereg.rerun.declarations import Parameter
-from ratereg.rerun.grid import Grid, grid
-from ratereg.rerun.parameters import describe_parameters, parameters_of
+from ratereg.rerun.grid import grid, read_axes
+from ratereg.rerun.parameters import Parameter, describe_parameters, parameters_of
 from ratereg.rerun.run import rerun
 from ratereg.rerun.text_notebooks import TextNotebookHandler
 
-__all__ = ["Grid", "Parameter", "TextNotebookHandler", "describe_parameters", "grid", "parameters_of", "rerun"]
+__all__ = [
+    "Parameter",
+    "TextNotebookHandler",
+    "describe_parameters",
+    "grid",
+    "parameters_of",
+    "read_axes",
+    "rerun",
+]

@@ -4,47 +4,37 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from ratereg.rerun.outcomes import Outcome, digest_of, package_digest, read_outcome
 from ratereg.rerun.page import Column, write_page
-from ratereg.rerun.parameters import checked, describe_parameters, parameters_of
-from ratereg.rerun.run import execute
-from ratereg.storage.folders import check_writable, writing
-from ratereg.storage.locks import locked
-from ratereg.studies.outlook import spoken
+from ratereg.rerun.parameters import checked, describe_parameters
+from ratereg.rerun.run import execute, replacing
+from ratereg.storage import check_writable, locked
 
-__all__ = ["Grid", "grid"]
+__all__ = ["grid", "read_axes"]
 
 
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """What a grid of reruns left.
-
-    Attributes:
-        table: one row a run: its parameters, `outcome` ("finished", "failed" with the error, or "not run"), `seconds`,
-            the executed `notebook`, and the numbers that it recorded, by their names.
-        csv: the table as a file.
-        page: an HTML file with the outcomes side by side.
-        failed: how many runs failed.
-    """
-
-    table: pd.DataFrame
-    csv: Path
-    page: Path
-    failed: int
-
-
-class _Run(NamedTuple):
+@dataclass
+class _Run:
+    changed: dict[str, Any]
     chosen: dict[str, Any]
     digest: str
     place: Path
+    failure: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.chosen.items())
+
+    def outcome(self) -> Outcome | None:
+        """Return the outcome that is there, if it was made from the same as the run would be."""
+        outcome = read_outcome(self.place)
+        return outcome if outcome and outcome.digest == self.digest else None
 
 
 def grid(
@@ -53,25 +43,30 @@ def grid(
     parameters: Mapping[str, Any] | None = None,
     output: str | Path | None = None,
     say: Callable[[str], None] = print,
-) -> Grid:
+) -> pd.DataFrame:
     """Execute a notebook for each combination of values of some of its parameters, and compare the outcomes.
 
-    Runs go one after another. Each executed notebook is written whole or not at all, beside the table and the page. One
-    that is there already is taken if it was made from the same notebook, parameters, version and files of this package,
-    published results and files that the parameters name. So a grid that was stopped goes on, and one that gets more
-    values runs these alone. A run that fails is reported, and the others go on.
+    Runs go one after another. Each executed notebook is written atomically; beside them are table.csv and index.html,
+    which shows the outcomes side by side. An executed notebook that is there already is reused if notebook, parameters,
+    package, published results and files that the parameters name are the same. So the same call resumes a grid that was
+    stopped, and executes only what is new in one that gets more values. A run that fails is reported, and the others go
+    on.
 
     Arguments:
         notebook: a text notebook (or an .ipynb file).
         axes: the values of each parameter that changes; the last one changes fastest.
         parameters: values, by name, that are the same in all runs.
         output: the folder to write to; by default reruns/<name of the notebook>.
-        say: gets a line for each step.
+        say: gets a line for each run.
+
+    Returns:
+        one row a run: its parameters, `outcome` ("finished", "not run", or "failed" with the error), `seconds`, the
+        name of the executed `notebook`, and the numbers that it recorded, by their names.
 
     Raises:
         FileNotFoundError: there is no such notebook.
-        ValueError: the grid is empty, or a parameter or value is refused as in `rerun`; nothing has been run then.
-        StorageError: the folder can't be written to, or another process runs a grid there; nothing has been run then.
+        ValueError: the grid is empty, or a parameter or value is refused as in `rerun`; nothing has been run.
+        StorageError: the folder can't be written to, or another process runs a grid there; nothing has been run.
         KeyboardInterrupt: the grid was stopped; what is finished is kept, and in the table and page.
     """
     notebook = Path(notebook)
@@ -79,122 +74,117 @@ def grid(
     runs = _planned(notebook, axes, parameters or {}, folder)
     check_writable(folder)
     with locked(folder / ".grid"):
-        done = [outcome.seconds for run in runs if (outcome := _outcome(run))]
-        sizes = " x ".join(f"{len(values)} {name}" for name, values in axes.items())
-        say(f"runs: {len(runs)} ({sizes}), of which {len(done)} are there already.")
-        ends: dict[Path, str] = {}
+        there = sum(run.outcome() is not None for run in runs)
+        say(f"runs: {len(runs)}, of which {there} are there already.")
         try:
-            _run_all(notebook, runs, ends, done, say)
+            for number, run in enumerate(runs, 1):
+                what = f"{number} of {len(runs)}: {run}"
+                if run.outcome():
+                    say(f"{what}: there already")
+                    continue
+                say(f"{what}: running")
+                run.failure = _execute(notebook, run)
+                if run.failure:
+                    say(f"{what}: {run.failure}")
         finally:
-            result = _written(notebook, folder, runs, list(axes), ends)
-            finished = sum(outcome == "finished" for outcome in result.table["outcome"])
-            say(f"{finished} of {len(runs)} runs are finished. Side by side: {result.page}; as a table: {result.csv}")
-    return result
+            table = _written(notebook, folder, runs)
+            finished = sum(table["outcome"] == "finished")
+            say(f"{finished} of {len(runs)} runs are finished. Side by side: {folder / 'index.html'}")
+    return table
 
 
 def _planned(
     notebook: Path, axes: Mapping[str, Sequence[Any]], parameters: Mapping[str, Any], folder: Path
 ) -> list[_Run]:
     """Return the runs, all of whose parameters have been checked."""
-    known = parameters_of(notebook)
-    if alone := [name for name, values in axes.items() if isinstance(values, str)]:
-        raise ValueError(f"grid: {alone[0]} is {axes[alone[0]]!r}; give a list of values.")
-    if not axes or not all(len(values) for values in axes.values()):
-        what = ", ".join(f"{name} has no values" for name in axes if not len(axes[name])) or "it has no parameters"
-        raise ValueError(f"grid: {what}; give some, such as steps=200,500. There are:\n{describe_parameters(notebook)}")
-    if both := [name for name in axes if name in parameters]:
-        raise ValueError(f"grid: {both[0]} is a parameter of all runs and one of the grid; give it once.")
+    for name, values in axes.items():
+        if isinstance(values, str) or not len(values):
+            raise ValueError(f"grid: {name} is {values!r}; give a list of values.")
+        if name in parameters:
+            raise ValueError(f"grid: {name} is a parameter of all runs and one of the grid; give it once.")
+    if not axes:
+        raise ValueError(
+            f"grid: axes is empty; give values of a parameter. There are:\n{describe_parameters(notebook)}"
+        )
     package = package_digest()
     runs: list[_Run] = []
     for combination in itertools.product(*axes.values()):
-        given = dict(parameters) | dict(zip(axes, combination, strict=True))
-        values = checked(notebook, given)
-        chosen = {name: values[name] for name in known if name in given}
-        if any(run.chosen == chosen for run in runs):
-            changed = ", ".join(f"{name} {chosen[name]}" for name in axes)
-            raise ValueError(f"grid: {changed} comes twice; give each value once.")
-        place = folder / f"{_slug({name: chosen[name] for name in axes}, chosen)}.ipynb"
-        runs.append(_Run(chosen, digest_of(notebook, values, package), place))
+        given = {**parameters, **dict(zip(axes, combination, strict=True))}
+        all_of_them = checked(notebook, given)
+        chosen = {name: value for name, value in all_of_them.items() if name in given}
+        changed = {name: chosen[name] for name in axes}
+        run = _Run(changed, chosen, digest_of(notebook, all_of_them, package), folder / _file_name(changed, chosen))
+        if run in runs:
+            raise ValueError(f"grid: {run} comes twice; give each value once.")
+        runs.append(run)
     return runs
 
 
-def _slug(changed: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
-    """Return a file's name that tells the run's values, and by its end all that were chosen."""
+def _file_name(changed: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
+    """Return a file name that shows the run's own values, and ends in a digest of all that were chosen."""
     words = "_".join(f"{name}-{value}" for name, value in changed.items())
     plain = re.sub(r"[^\w.]+", "-", words.replace("'", "")).replace("-_", "_").strip("-")[:80]
-    return f"{plain}_{hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:6]}"
+    return f"{plain}_{hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:6]}.ipynb"
 
 
-def _outcome(run: _Run) -> Outcome | None:
-    """Return the outcome that is there, if it was made from what the run would be made from."""
-    outcome = read_outcome(run.place)
-    return outcome if outcome and outcome.digest == run.digest else None
-
-
-def _run_all(
-    notebook: Path, runs: Sequence[_Run], ends: dict[Path, str], seconds: list[float], say: Callable[[str], None]
-) -> None:
-    """Run what is not done, and note how each ended, and how long it took."""
+def _execute(notebook: Path, run: _Run) -> str:
+    """Execute a run, and return what it failed of, or nothing."""
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError
 
-    missing = len(runs) - len(seconds)
-    for number, run in enumerate(runs, 1):
-        what = f"{number} of {len(runs)}: " + ", ".join(f"{name} {value}" for name, value in run.chosen.items())
-        if _outcome(run):
-            ends[run.place] = "finished"
-            say(f"{what}: there already")
-            continue
-        mean = sum(seconds) / len(seconds) if seconds else None
-        say(f"{what}: running" + (f"; what is left takes about {spoken(missing * mean)}" if mean else ""))
-        missing -= 1
-        # What lies there was made from something else; failing, the run would leave it to be taken for its own.
-        run.place.unlink(missing_ok=True)
-        try:
-            execute(notebook, run.chosen, run.place, {"digest": run.digest, "parameters": run.chosen})
-        except PapermillExecutionError as error:
-            ends[run.place] = f"failed: {error.ename}: {error.evalue}"
-            say(f"{what}: failed in cell {error.exec_count}: {error.ename}: {error.evalue}")
-        except DeadKernelError:
-            ends[run.place] = "failed: its Python died"
-            say(f"{what}: failed: its Python died, perhaps for lack of memory")
-        else:
-            ends[run.place] = "finished"
-            seconds += [outcome.seconds for outcome in [_outcome(run)] if outcome]
+    # What lies there was made from something else, and would be taken for the outcome of this run if that failed.
+    run.place.unlink(missing_ok=True)
+    try:
+        execute(notebook, run.chosen, run.place, {"digest": run.digest, "parameters": run.chosen})
+    except PapermillExecutionError as error:
+        return f"failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
+    except DeadKernelError:
+        return "failed: its Python died, perhaps for lack of memory"
+    return ""
 
 
-def _written(notebook: Path, folder: Path, runs: Sequence[_Run], axes: Sequence[str], ends: Mapping[Path, str]) -> Grid:
+def _written(notebook: Path, folder: Path, runs: Sequence[_Run]) -> pd.DataFrame:
     """Write the table and the page of what is finished."""
     rows, columns = [], []
     for run in runs:
-        outcome = _outcome(run)
-        end = ends.get(run.place, "finished" if outcome else "not run")
-        facts = {name: _plain(value) for name, value in run.chosen.items()} | {
-            "outcome": end,
-            "seconds": round(outcome.seconds, 1) if outcome else None,
-            "notebook": run.place.name if outcome else None,
-        }
-        records = outcome.records if outcome else {}
-        named = {f"{name} (recorded)" if name in facts else name: _plain(value) for name, value in records.items()}
-        rows.append(facts | named)
-        columns.append(Column({name: run.chosen[name] for name in axes}, end, run.place.name, outcome))
-    table, csv, page = pd.DataFrame(rows), folder / "table.csv", folder / "index.html"
-    same = {name: value for name, value in runs[0].chosen.items() if name not in axes}
-    with _whole(csv) as file:
+        outcome = run.outcome()
+        end = run.failure or ("finished" if outcome else "not run")
+        facts = run.chosen | {"outcome": end, "seconds": None, "notebook": None}
+        if outcome:
+            facts |= {"seconds": round(outcome.seconds, 1), "notebook": run.place.name}
+            facts |= {f"{name} (recorded)" if name in facts else name: one for name, one in outcome.records.items()}
+        rows.append({name: json.dumps(one) if isinstance(one, list | dict) else one for name, one in facts.items()})
+        columns.append(Column(run.changed, end, run.place.name, outcome))
+    table = pd.DataFrame(rows)
+    same = {name: value for name, value in runs[0].chosen.items() if name not in runs[0].changed}
+    with replacing(folder / "table.csv") as file:
         table.to_csv(file, index=False)
-    with _whole(page) as file:
+    with replacing(folder / "index.html") as file:
         write_page(file, notebook.name, same, columns)
-    return Grid(table, csv, page, sum(end.startswith("failed") for end in ends.values()))
+    return table
 
 
-@contextmanager
-def _whole(file: Path) -> Iterator[Path]:
-    """Yield another file, which takes the place of `file` if the body ends well."""
-    aside = file.with_name(f".{file.name}.unfinished")
-    with writing(file):
-        yield aside
-        aside.replace(file)
+def read_axes(texts: Iterable[str]) -> dict[str, list[Any]]:
+    """Return the axes that are given as NAME=VALUE,VALUE,... or NAME=[VALUE, ...], or as a YAML file of lists.
 
+    Raises:
+        ValueError: a text is neither, or a name comes twice.
+    """
+    import yaml
 
-def _plain(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict) else value
+    axes: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        try:
+            given = yaml.safe_load(f"{name}: [{values}]" if equals else Path(text).read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise ValueError(
+                f"grid is {text!r}; give NAME=VALUE,VALUE,... or a YAML file of such lists: {error}"
+            ) from None
+        if not isinstance(given, dict) or not all(isinstance(one, list) for one in given.values()):
+            raise ValueError(f"grid: {text} has to have lines such as 'steps: [200, 500]', a list of values each.")
+        if both := [one for one in given if one in axes]:
+            raise ValueError(f"grid: {both[0]} is given twice; give all of its values together.")
+        # As a single item, a list has all the values.
+        axes |= {one: of[0] if equals and len(of) == 1 and isinstance(of[0], list) else of for one, of in given.items()}
+    return axes

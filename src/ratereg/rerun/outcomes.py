@@ -1,13 +1,12 @@
-"""What an executed notebook holds that can be compared: its recorded numbers and its figures."""
+"""Comparable contents of an executed notebook: its recorded numbers and its figures."""
 
 import base64
 import hashlib
 import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ratereg.rerun.text_notebooks import read_notebook
 from ratereg.studies.results import published_directory
@@ -19,16 +18,8 @@ _FIGURE = "application/vnd.ratereg.figure+json"
 """Beside a figure's picture: {"description": what is seen in it}."""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure of an executed notebook.
-
-    Attributes:
-        name: what it is known by, in the notebook and in all of its reruns.
-        source: its picture, as a data address.
-        alt: what is seen in it.
-        caption: in MyST Markdown, or empty.
-    """
+class Figure(NamedTuple):
+    """A figure of an executed notebook: its picture as a data address, and its caption in MyST Markdown."""
 
     name: str
     source: str
@@ -36,25 +27,17 @@ class Figure:
     caption: str
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """An executed notebook.
-
-    Attributes:
-        digest: of everything that it is made from.
-        seconds: how long it took.
-        records: its recorded numbers by name.
-        figures: in their order.
-    """
+class Outcome(NamedTuple):
+    """Contents of an executed notebook, with the digest of everything that it is made from."""
 
     digest: str
     seconds: float
-    records: dict[str, Any] = field(default_factory=dict)
-    figures: tuple[Figure, ...] = ()
+    records: dict[str, Any]
+    figures: tuple[Figure, ...]
 
 
 def read_outcome(executed: Path) -> Outcome | None:
-    """Return what an executed notebook holds; None if it is not there, or was not made by a grid."""
+    """Return the contents of an executed notebook; None if it is not there, or was not made by a grid."""
     import nbformat
 
     try:
@@ -62,24 +45,23 @@ def read_outcome(executed: Path) -> Outcome | None:
         digest, seconds = node.metadata["ratereg"]["digest"], node.metadata["papermill"]["duration"]
     except (FileNotFoundError, ValueError, KeyError):  # nbformat's error for what is no notebook is a ValueError
         return None
-    records = {}
-    for cell in node.cells:
-        for output in cell.get("outputs", []):
-            if record := output.get("data", {}).get(_RECORD):
-                records[record["name"]] = record["value"]
+    shown = [output.get("data", {}) for cell in node.cells for output in cell.get("outputs", [])]
+    records = {data[_RECORD]["name"]: data[_RECORD]["value"] for data in shown if _RECORD in data}
     return Outcome(digest, seconds, records, tuple(_figures(node.cells)))
 
 
 def digest_of(notebook: Path, values: Mapping[str, Any], package: str) -> str:
-    """Return a digest of all that an executed notebook is made from.
+    """Return a digest of everything that an executed notebook is made from.
 
-    That is the notebook's cells, the values of all its parameters, names, sizes and times of the files that these name,
-    and the package, of which `package_digest` gives a digest.
+    That is the notebook's cells, the values of all its parameters, names, sizes and times of the files that the values
+    name, and the package, of which `package_digest` gives a digest.
     """
     cells = [[cell.cell_type, cell.source, cell.metadata] for cell in read_notebook(notebook).cells]
-    named = [_stamps(notebook.parent / text) for value in values.values() for text in _texts(value)]
-    facts = [cells, dict(values), named, package]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    texts = [one for value in values.values() for one in (value if isinstance(value, list) else [value])]
+    paths = [notebook.parent / one for one in texts if isinstance(one, str) and one]
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    stamps = [[str(file), (state := file.stat()).st_size, state.st_mtime_ns] for file in files if file.is_file()]
+    return hashlib.sha256(json.dumps([cells, dict(values), stamps, package], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def package_digest() -> str:
@@ -91,17 +73,6 @@ def package_digest() -> str:
                 digest.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
                 digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _texts(value: Any) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, str) and one]
-
-
-def _stamps(path: Path) -> list[list[Any]]:
-    """Return name, size and time of change of a file, or of all files in a folder; nothing if it is neither."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return [[str(file), (state := file.stat()).st_size, state.st_mtime_ns] for file in files]
 
 
 def _figures(cells: list[Any]) -> Iterator[Figure]:
@@ -122,7 +93,5 @@ def _picture(data: Mapping[str, Any]) -> str:
     """Return an output's picture as a data address; nothing if it has none."""
     if "image/svg+xml" in data:
         return f"data:image/svg+xml;base64,{base64.b64encode(data['image/svg+xml'].encode()).decode()}"
-    for kind in ("image/png", "image/jpeg"):
-        if kind in data:
-            return f"data:{kind};base64,{''.join(data[kind].split())}"
-    return ""
+    kind = next((kind for kind in ("image/png", "image/jpeg") if kind in data), None)
+    return f"data:{kind};base64,{''.join(data[kind].split())}" if kind else ""

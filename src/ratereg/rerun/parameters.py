@@ -1,66 +1,102 @@
-"""The parameters of a notebook: what the cell tagged `parameters` assigns and declares, and values for them."""
+"""Parameters of a notebook, as papermill reads them from the cell tagged `parameters`, and values for them.
+
+The comment behind a default declares its type, and then says what it is and which values make sense:
+
+    steps = None  # type: int (at least 1) training steps (None: as published)
+    seeds = 3     # type: int|list[int] how many seeds, or the seeds
+
+Types are int, float, bool, str, lists of these, and several types with | between. None may be given where it is the
+default. Names and types are checked before a notebook runs; ranges are checked by what the notebook calls.
+"""
 
 import ast
-import io
-import tokenize
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ratereg.rerun.declarations import Parameter, declared
 from ratereg.rerun.text_notebooks import read_notebook
 
-__all__ = ["checked", "describe_parameters", "parameters_of"]
+__all__ = ["Parameter", "checked", "describe_parameters", "parameters_of"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a notebook.
+
+    Attributes:
+        name: its name.
+        default: the value that the notebook gives it.
+        kinds: the types that a value may have, such as "int" or "list[float]"; none if any will do.
+        help: the rest of the comment.
+    """
+
+    name: str
+    default: Any
+    kinds: tuple[str, ...] = ()
+    help: str = ""
+
+    @property
+    def type(self) -> str:
+        """The types in words."""
+        return " or ".join([*self.kinds, "None"] if self.default is None else self.kinds)
+
+    def read(self, value: Any) -> Any:
+        """Return a value with the parameter's type; a string is read as at a terminal: "200", "[1.0, 0.1]", "1, 0.1".
+
+        Raises:
+            ValueError: it has another type.
+        """
+        plain = _literal(value) if isinstance(value, str) else value
+        plain = list(plain) if isinstance(plain, tuple) else plain
+        if not self.kinds or (plain is None and self.default is None):
+            return plain
+        for kind in self.kinds:
+            # A word may look like a number and still be text.
+            for one in (plain, value):
+                try:
+                    return _as(kind, one)
+                except TypeError:
+                    continue
+        raise ValueError(f"{self.name} is {value!r}; give {self.type}.")
 
 
 def parameters_of(notebook: str | Path) -> dict[str, Parameter]:
     """Return the parameters of a notebook by name: what the cell tagged `parameters` assigns.
 
-    What a value may be is declared in the comment behind the default, as the chapters do:
-    `steps = 300  # type: int (at least 1) training steps`. One that is not declared takes the type of its default.
+    One whose type is not declared has the type of its default.
 
     Raises:
         FileNotFoundError: there is no such notebook.
-        ValueError: it has no such cell, a value there is no plain Python value, or a declaration can't be read.
+        ValueError: it has no such cell, or a default is no plain Python value.
     """
-    cells = [cell for cell in read_notebook(Path(notebook)).cells if "parameters" in cell.metadata.get("tags", [])]
-    if len(cells) != 1:
-        raise ValueError(f"notebook: {notebook} has {len(cells)} cells tagged 'parameters'; one is needed.")
-    try:
-        statements = ast.parse(cells[0].source).body
-    except SyntaxError as error:
-        raise ValueError(f"notebook: the cell tagged 'parameters' of {notebook} is no Python: {error}.") from None
-    comments = _comments(cells[0].source)
+    from papermill import inspect_notebook
+
     parameters = {}
-    for statement in statements:
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
-        if not (isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(target, ast.Name)):
-            raise ValueError(
-                f"notebook: the cell tagged 'parameters' of {notebook} has the line {ast.unparse(statement)!r}; it may "
-                "only assign, one name a line."
-            )
+    for name, one in inspect_notebook(read_notebook(Path(notebook))).items():
         try:
-            value = ast.literal_eval(statement.value)
-        except ValueError:
-            shown = ast.unparse(statement.value)
+            default = ast.literal_eval(one["default"])
+        except (ValueError, SyntaxError):
             raise ValueError(
-                f"notebook: the parameter {target.id} of {notebook} is {shown}; use a plain value."
+                f"notebook: the parameter {name} of {notebook} is {one['default']}; use a plain value."
             ) from None
-        try:
-            parameters[target.id] = declared(target.id, value, comments.get(statement.end_lineno or 0, ""))
-        except ValueError as error:
-            raise ValueError(f"notebook: in {notebook}, {error}") from None
+        declared = one["inferred_type_name"]
+        if declared == "None":
+            declared = "" if default is None else type(default).__name__.replace("tuple", "list")
+        parameters[name] = Parameter(name, default, tuple(filter(None, declared.split("|"))), one["help"])
+    if not parameters:
+        raise ValueError(f"notebook: {notebook} has no cell tagged 'parameters' that assigns any; one is needed.")
     return parameters
 
 
 def describe_parameters(notebook: str | Path) -> str:
-    """Return a table, as text, of a notebook's parameters: defaults, types, ranges, and what they are.
+    """Return a table, as text, of a notebook's parameters: defaults, types, and what they are.
 
     Raises:
         FileNotFoundError, ValueError: as for `parameters_of`.
     """
-    rows = [("parameter", "default", "type", "range", "what it is")]
-    rows += [(one.name, repr(one.default), one.type, one.range, one.help) for one in parameters_of(notebook).values()]
+    rows = [("parameter", "default", "type", "what it is")]
+    rows += [(one.name, repr(one.default), one.type, one.help) for one in parameters_of(notebook).values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)
@@ -71,21 +107,31 @@ def checked(notebook: str | Path, parameters: Mapping[str, Any]) -> dict[str, An
 
     Raises:
         FileNotFoundError: there is no such notebook.
-        ValueError: there is no such parameter, or a value is of the wrong type or out of range; the message lists all.
+        ValueError: there is no such parameter, or a value has the wrong type; the message lists all parameters.
     """
     known = parameters_of(notebook)
     try:
         if unknown := [name for name in parameters if name not in known]:
             raise ValueError(f"{notebook} has no {', '.join(unknown)}.")
-        values = {name: one.read(parameters.get(name, one.default)) for name, one in known.items()}
-        for name, one in known.items():
-            one.check(values[name], values)
+        given = {name: known[name].read(value) for name, value in parameters.items()}
     except ValueError as error:
         raise ValueError(f"parameters: {error} There are:\n{describe_parameters(notebook)}") from None
-    return values
+    return {name: given.get(name, one.default) for name, one in known.items()}
 
 
-def _comments(source: str) -> dict[int, str]:
-    """Return the comments of a cell by their lines."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _as(kind: str, value: Any) -> Any:
+    """Return a value as of that type, or raise TypeError."""
+    if kind.startswith("list[") and isinstance(value, list):
+        return [_as(kind.removeprefix("list[").removesuffix("]"), one) for one in value]
+    if kind == "float" and type(value) is int:
+        return float(value)
+    if type(value).__name__ != kind:
+        raise TypeError
+    return value

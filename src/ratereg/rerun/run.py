@@ -1,21 +1,19 @@
 """Executing a notebook with values for its parameters."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ratereg.rerun.parameters import checked
 from ratereg.rerun.text_notebooks import read_notebook
-from ratereg.storage.folders import check_writable, to_disk, writing
+from ratereg.storage.atomic import check_writable, to_disk, writing
 
-__all__ = ["execute", "rerun"]
+__all__ = ["execute", "replacing", "rerun"]
 
 
 def rerun(notebook: str | Path, parameters: Mapping[str, Any], output: str | Path | None = None) -> Path:
-    """Execute a notebook with some of its parameters changed, and return where the executed notebook is.
-
-    It is written whole or not at all.
+    """Execute a notebook with some of its parameters changed, and return the path of the executed notebook.
 
     Arguments:
         notebook: a text notebook (or an .ipynb file).
@@ -23,11 +21,11 @@ def rerun(notebook: str | Path, parameters: Mapping[str, Any], output: str | Pat
         output: an .ipynb file to write; by default reruns/<name of the notebook>.ipynb.
 
     Raises:
-        FileNotFoundError: there is no such notebook.
-        ValueError: it has no parameter of such a name, or a value is of the wrong type or out of range; nothing has
-            been run then.
-        StorageError: the output's folder can't be written to; nothing has been run then.
-        papermill.PapermillExecutionError: a cell failed; nothing has been written then.
+        FileNotFoundError: there is no such notebook; nothing has been run.
+        ValueError: it has no parameter of such a name, or a value has the wrong type; nothing has been run.
+        StorageError: the output's folder can't be written to; nothing has been run.
+        papermill.PapermillExecutionError: a cell failed, for example because a value is out of range; nothing has been
+            written.
     """
     notebook = Path(notebook)
     values = checked(notebook, parameters)
@@ -40,26 +38,34 @@ def rerun(notebook: str | Path, parameters: Mapping[str, Any], output: str | Pat
 
 
 def execute(notebook: Path, parameters: Mapping[str, Any], output: Path, note: Mapping[str, Any]) -> None:
-    """Execute a notebook in its own folder and write it, whole or not at all, with a note in its metadata.
+    """Execute a notebook in its own folder and write it atomically, with a note in its metadata.
 
     Raises:
         papermill.PapermillExecutionError: a cell failed.
         StorageError: the file can't be written.
     """
+    import nbformat
     import papermill
 
     node = read_notebook(notebook)
     node.metadata["ratereg"] = dict(note)
-    unfinished = output.with_name(f".{output.stem}.unfinished.ipynb")
-    log = logging.getLogger("papermill.translators")
-    level = log.level
-    # It reads the parameters' cell too, and warns of what it does not understand; that has been checked here.
-    log.setLevel(logging.ERROR)
-    try:
-        with writing(output):
-            papermill.execute_notebook(node, unfinished, dict(parameters), cwd=notebook.parent)
-            to_disk(unfinished)
-            unfinished.replace(output)
-    finally:
-        log.setLevel(level)
-        unfinished.unlink(missing_ok=True)
+    executed = papermill.execute_notebook(node, None, dict(parameters), cwd=notebook.parent)
+    with replacing(output) as file:
+        nbformat.write(executed, file)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Yield a path beside `file` to write to; what is written takes the place of `file` if the body ends well.
+
+    Raises:
+        StorageError: the file can't be written.
+    """
+    aside = file.with_name(f".{file.name}.unfinished")
+    with writing(file):
+        try:
+            yield aside
+            to_disk(aside)
+            aside.replace(file)
+        finally:
+            aside.unlink(missing_ok=True)

@@ -1,10 +1,11 @@
-"""Text notebooks: reading them, and papermill's way to do so."""
+"""Text notebooks: reading them, opening them with papermill, and turning MyST into plain Markdown."""
 
-import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TextNotebookHandler", "read_notebook"]
+__all__ = ["TextNotebookHandler", "plain_markdown", "read_notebook"]
 
 _PREFIX = "jupytext:"
 
@@ -12,7 +13,7 @@ _PREFIX = "jupytext:"
 class TextNotebookHandler:
     """Papermill's reader and writer of paths such as `jupytext:notebooks/capacity.md`.
 
-    It is registered in the entry-point group `papermill.io`, under the beginning of those paths.
+    It is registered in the entry-point group `papermill.io` under the prefix of these paths.
     """
 
     @staticmethod
@@ -31,11 +32,6 @@ class TextNotebookHandler:
         jupytext.write(nbformat.reads(content, as_version=4), path.removeprefix(_PREFIX))
 
     @staticmethod
-    def listdir(path: str) -> list[str]:
-        """Return what lies in a folder."""
-        return sorted(os.listdir(path.removeprefix(_PREFIX)))
-
-    @staticmethod
     def pretty_path(path: str) -> str:
         """Return the path as papermill shows it."""
         return path
@@ -52,3 +48,29 @@ def read_notebook(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"notebook is {path}, which is no file; the chapters are in notebooks/.")
     return jupytext.read(path)
+
+
+def plain_markdown(text: str, role: Callable[[str, str, str | None], str]) -> str:
+    """Return MyST as Markdown that any viewer shows, without labels and directives.
+
+    Arguments:
+        text: Markdown as MyST has it.
+        role: takes the name of a role, its target and its own words (None without any), and returns Markdown instead.
+            A link to a label comes as the role "ref", the label of a displayed equation as "eq".
+    """
+
+    def replaced(found: re.Match[str]) -> str:
+        name, content = found.groups()
+        titled = re.fullmatch(r"(.*?)\s*<(.*)>", content, flags=re.DOTALL)
+        words, target = titled.groups() if titled else (None, content)
+        return role(name, target.lstrip("~!"), words)
+
+    text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^```\{(?!code-cell).*?^```$", "*(The book's site shows more here.)*", text, flags=re.MULTILINE | re.DOTALL
+    )
+    text = re.sub(
+        r"\$\$ *\(([\w-]+)\)", lambda label: rf"\tag{{{role('eq', label[1], None).strip('()')}}}" "\n$$", text
+    )
+    text = re.sub(r"\{([\w:]+)\}`([^`]+)`", replaced, text)
+    return re.sub(r"(?<!!)\[([^\]]+)\]\(([\w-]+)\)", lambda link: role("ref", link[2], link[1]), text)

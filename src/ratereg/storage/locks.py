@@ -1,6 +1,5 @@
-"""Locks, so that one process at a time works on something."""
+"""Locks between processes."""
 
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ratereg.storage.folders import StorageError, writing
+from ratereg.storage.atomic import StorageError, writing
 
 __all__ = ["Busy", "locked"]
 
@@ -21,17 +20,17 @@ class Busy(StorageError):
 
 @contextmanager
 def locked(path: Path, wait: float = 0.0) -> Iterator[None]:
-    """Keep every other process and thread from what is at `path` while the body runs.
+    """Keep all other processes and threads out of `path` while the body runs.
 
     The lock is the system's, so it ends with the process that holds it, however that ends. Its file, `path` with
     ".lock" added, stays: were it removed, two processes could each hold a lock of that name.
 
     Arguments:
-        path: a file or a folder; it need not be there.
+        path: a file or a folder, which need not be there.
         wait: seconds to wait for another process.
 
     Raises:
-        Busy: another process, or another thread of this one, works there; the message names it.
+        Busy: another process or another thread works there; the message names the process.
         StorageError: the folder can't be written to, or its file system has no locks.
     """
     file, holder = (path.with_name(f"{path.name}.{end}") for end in ("lock", "holder"))
@@ -41,8 +40,12 @@ def locked(path: Path, wait: float = 0.0) -> Iterator[None]:
         try:
             lock.acquire(timeout=wait)
         except Timeout:
+            try:
+                who = holder.read_text()
+            except OSError:
+                who = ""
             raise Busy(
-                f"{path}: {_named(holder)} works there. Wait until it has ended, or stop it, and start again."
+                f"{path}: {who or 'another process'} works there. Wait until it has ended, or stop it, and start again."
             ) from None
         except NotImplementedError as error:
             raise StorageError(
@@ -52,17 +55,9 @@ def locked(path: Path, wait: float = 0.0) -> Iterator[None]:
         # Not in the lock's own file, which some versions of filelock empty before they know who holds it.
         with writing(holder):
             since = datetime.now().astimezone().isoformat(" ", "seconds")
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since},")
         yield
     finally:
         with suppress(OSError):
             holder.unlink()
         lock.release()
-
-
-def _named(holder: Path) -> str:
-    try:
-        known = json.loads(holder.read_text())
-        return f"process {known['pid']} on {known['host']}, since {known['since']},"
-    except (OSError, ValueError, KeyError):
-        return "another process"

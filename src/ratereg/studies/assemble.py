@@ -25,7 +25,7 @@ class Facts(NamedTuple):
 
     name: str
     shape: tuple[int, int, int]
-    count: int
+    images: int
     n_train: int
     n_test: int
 
@@ -69,9 +69,9 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
         stacked["test_originals"] = _concatenate([originals[one] for one in study.axis_data])
     stacked["member_dataset"] = np.array([study.axis_data.index(training.data) for training in trainings])
     provenance = joined(environments) | {"seconds": round(seconds), "steps": study.steps, "members": len(study)}
-    name = identify(study)
-    if name is not None:
-        provenance |= {"study": name[0], "scale": name[1]}
+    published = identify(study)
+    if published is not None:
+        provenance |= {"study": published[0], "scale": published[1]}
     return Results(study, _table(rows), stacked, provenance)
 
 
@@ -80,7 +80,7 @@ def identity_of(training: Training, member: int, facts: Facts) -> dict[str, Any]
     data, network = training.data, training.network
     likelihood = type(training.likelihood).__name__.lower()
     if isinstance(training.likelihood, Gaussian):
-        likelihood = f"{likelihood} {training.likelihood.scale:g}"
+        likelihood += f" {training.likelihood.scale:g}"
     return {
         "training": training.digest,
         "setting": training.setting,
@@ -127,9 +127,14 @@ def joined_rows(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any
 
 
 _ORDER = (
-    "step partition images queries components log_n rate rate_se distortion distortion_se negative_elbo "
-    "negative_elbo_se mutual_information mutual_information_se marginal_kl marginal_kl_se"
-).split()
+    *("step", "partition", "images", "queries", "components", "log_n"),
+    *(
+        f"{name}{end}"
+        for name in ("rate", "distortion", "negative_elbo", "mutual_information", "marginal_kl")
+        for end in ("", "_se")
+    ),
+)
+"""The columns after the identity, before those of further measurements."""
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -23,9 +23,7 @@ def is_measured(training: Training, measurement: Measurement) -> bool:
     return store.has(training, _name(training, measurement))
 
 
-def keep_measured(
-    training: Training, measurement: Measurement, found: Measured, environment: dict[str, Any]
-) -> None:
+def keep_measured(training: Training, measurement: Measurement, found: Measured, environment: dict[str, Any]) -> None:
     """Keep a measurement of one training; `found` is of one member."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in found.arrays.items()}
     store.keep(training, _name(training, measurement), tensors, {"rows": found.rows, "environment": environment})

@@ -15,9 +15,7 @@ _USABLE = 0.7
 """Share of the memory that is planned with."""
 
 
-def members_that_fit(
-    training: Training, image_shape: tuple[int, int, int], images: int, device: torch.device
-) -> int:
+def members_that_fit(training: Training, image_shape: tuple[int, int, int], images: int, device: torch.device) -> int:
     """Return how many members like a training fit, from an estimate of weights, gradients, moments and activations.
 
     Arguments:

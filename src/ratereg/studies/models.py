@@ -33,9 +33,7 @@ def models_of(results: Results, selection: dict[str, Any], *, device: str | None
     images = first.data.load()
     if missing := [one for one in chosen if not store.has(one)]:
         print(f"Only the numbers of {len(missing)} of {len(chosen)} members are here: training them again.")
-        complete(
-            missing, (), {first.data: Facts.of(images)}, devices=[target], progress=progress, with_weights=True
-        )
+        complete(missing, (), {first.data: Facts.of(images)}, devices=[target], progress=progress, with_weights=True)
     return model_of(chosen, images.image_shape).to(target)
 
 
@@ -48,12 +46,14 @@ def _chosen(results: Results, selection: dict[str, Any]) -> list[Training]:
             kept &= [_plain(getattr(one, name)) == _plain(wanted) for one in trainings]
         elif name in rows:
             several = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
-            kept &= [any(_equal(value, one) for one in several) for value in rows[name].loc[range(len(trainings))]]
+            kept &= [any(_equal(value, one) for one in several) for value in rows[name].sort_index()]
         else:
             raise ValueError(f"models: there is no column {name!r}; give some of {', '.join(rows.columns)}.")
     if not kept.any():
-        raise ValueError(f"models: no member has {selection}; the betas are {results.study.axis_betas}, the seeds "
-                         f"{results.study.axis_seeds}.")
+        raise ValueError(
+            f"models: no member has {selection}; the betas are {results.study.axis_betas}, the seeds "
+            f"{results.study.axis_seeds}."
+        )
     return [one for one, keep in zip(trainings, kept, strict=True) if keep]
 
 

@@ -31,8 +31,8 @@ def resolved_precision(study: Study, device: torch.device) -> Precision:
         if other != best and there[other] > there[best]:
             warnings.warn(
                 f"{there[other]} of the study's {len(study)} members are there, trained in {other}, and this machine "
-                f"trains in {best}. The two are not mixed: all are trained in {best}. To use those that are there, give "
-                f"precision={other!r}.",
+                f"trains in {best}. The two are not mixed: all are trained in {best}. Give precision={other!r} to use "
+                "those that are there.",
                 stacklevel=4,
             )
     return best

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ratereg.measurements import Measurement
-from ratereg.storage import cache_directory, written_aside
+from ratereg.storage import cache_directory, written_folder
 from ratereg.studies.arrays import load_arrays, save_arrays
 from ratereg.studies.study import Study
 from ratereg.training.key import Training
@@ -92,22 +92,19 @@ class Results:
         Raises:
             ResultsError: the study's own data have changed since.
         """
-        digests = self.table.groupby("member")["training"].first()
-        precisions = self.table.groupby("member")["precision"].first()
-        found = [
-            self.study.trainings(precision)[member] for member, precision in precisions.items()
-        ]
+        first = self.table.drop_duplicates("member").sort_values("member")
+        digests, precisions = list(first["training"]), list(first["precision"])
+        of_precision = {precision: self.study.trainings(precision) for precision in set(precisions)}
+        found = [of_precision[precision][member] for member, precision in enumerate(precisions)]
         other = [digest for digest, one in zip(digests, found, strict=True) if digest != one.digest]
         if other:
             raise ResultsError(
-                f"Results: the training {other[0]} is not of the data as they are now; they have changed since. Run the "
-                "study again with `ratereg.load_or_run`."
+                f"Results: the training {other[0]} is not of the data as they are now, which have changed since. Run "
+                "the study again with `ratereg.load_or_run`."
             )
         return found
 
-    def models(
-        self, *, device: str | None = None, progress: bool = True, **selection: Any
-    ) -> "VAE":
+    def models(self, *, device: str | None = None, progress: bool = True, **selection: Any) -> "VAE":
         """Return the trained members that a selection leaves, as one ensemble in the order of the table.
 
         Where this machine has only their numbers, they are trained again, which is said.
@@ -144,7 +141,7 @@ class Results:
             StorageError: the disk is full, or the folder can't be written to.
         """
         directory = Path(directory)
-        with written_aside(directory) as aside:
+        with written_folder(directory) as aside:
             (aside / "study.json").write_text(json.dumps(self.study.settings, indent=1) + "\n")
             self.table.to_csv(aside / "table.csv", index=False)
             save_arrays(aside, self.arrays)
@@ -170,7 +167,7 @@ class Results:
                         f"{directory} to measure the study again."
                     )
             study = Study.from_settings(json.loads((directory / "study.json").read_text()))
-            table = pd.read_csv(directory / "table.csv", dtype=_TEXTS, float_precision="round_trip")
+            table = pd.read_csv(directory / "table.csv", dtype=_TEXTS)
             return cls(study, table, load_arrays(directory), provenance, directory)
         except ResultsError:
             raise
@@ -184,7 +181,7 @@ class Results:
             ) from error
 
 
-_TEXTS = {name: str for name in ("training", "setting", "problem", "dataset", "data", "failure")}
+_TEXTS = dict.fromkeys(("training", "setting", "problem", "dataset", "data", "failure"), str)
 """Columns of text, which may look like numbers."""
 
 

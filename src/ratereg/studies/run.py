@@ -19,7 +19,7 @@ from ratereg.studies.memory import members_that_fit
 from ratereg.studies.plan import plan
 from ratereg.studies.precision import resolved_precision
 from ratereg.studies.results import Results, ResultsError, find_published
-from ratereg.studies.shard import Listener, Shard, work_on
+from ratereg.studies.shard import Listener, work_on
 from ratereg.studies.study import Study
 from ratereg.training import store
 from ratereg.training.interruption import Interruption, interruptible
@@ -154,7 +154,11 @@ def complete(
         measurements: what is measured of each.
         facts: of their images.
         devices: to train on; each takes one shard at a time.
-        scheduler, progress, max_members, checkpoint_seconds, stop: as in `run`.
+        scheduler: as in `run`, like the next ones.
+        progress: show a bar.
+        max_members: train at most that many members at once.
+        checkpoint_seconds: how often the state of training is kept.
+        stop: when it returns True, the state is kept and `Stopped` is raised.
         with_weights: whether the weights are wanted, also of what is measured already.
     """
     check_writable(cache_directory())
@@ -224,7 +228,7 @@ def _limit(
 
     def limit(one: Training) -> int:
         of_the_setting = sum(other.setting == one.setting for other in trainings)
-        fit = min(members_that_fit(one, facts[one.data].shape, facts[one.data].count, device) for device in devices)
+        fit = min(members_that_fit(one, facts[one.data].shape, facts[one.data].images, device) for device in devices)
         return min(fit, -(-of_the_setting // len(devices)))
 
     return limit

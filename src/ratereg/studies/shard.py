@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,9 +113,7 @@ def work_on(
     """
     hears = Listener() if listener is None else listener
     with locked(cache_directory() / "locks" / shard.digest, wait):
-        pending = {
-            one: [wanted for wanted in measurements if not is_measured(one, wanted)] for one in shard.trainings
-        }
+        pending = {one: [wanted for wanted in measurements if not is_measured(one, wanted)] for one in shard.trainings}
         untrained = tuple(
             one
             for one in shard.trainings
@@ -173,7 +171,7 @@ class _Run:
             schedule=first.schedule,
             steps=first.steps,
             warm_up=first.warm_up,
-            precision=first.precision,
+            precision=first.precision,  # type: ignore[arg-type]
             binarize=images.binarize == "dynamic",
         )
         self.rows: list[dict[str, Any]] = []

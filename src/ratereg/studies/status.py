@@ -6,11 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from ratereg.models import MLP
-from ratereg.models.networks import Network
+from ratereg.data import Data
 from ratereg.studies.catalog import CATALOG, SCALES, published
 from ratereg.studies.results import find_published, published_directory
-from ratereg.studies.study import Data
 
 __all__ = ["status"]
 
@@ -54,7 +52,7 @@ def _row(name: str) -> dict[str, Any]:
         "steps": study.steps,
         "seeds": len(study.axis_seeds),
         "betas": ", ".join(f"{beta:g}" for beta in study.axis_betas),
-        "networks": "; ".join(map(_network_words, study.axis_networks)),
+        "networks": "; ".join(network.label for network in study.axis_networks),
         "data": "; ".join(map(_data_words, study.axis_data)),
         "full_members": len(full),
         "full_steps": full.steps,
@@ -62,14 +60,6 @@ def _row(name: str) -> dict[str, Any]:
         **{key: facts.get(key) for key in ("device", "precision", "date", "commit", "seconds")},
         "source": None if found is None else f"results/{found.relative_to(published_directory())}",
     }
-
-
-def _network_words(network: Network) -> str:
-    if isinstance(network, MLP):
-        words = f"{network.layers} hidden layer{'' if network.layers == 1 else 's'} of {network.width}"
-    else:
-        words = f"{network.name}, {network.width} channels"
-    return f"{words}, {network.latent_dim} latents"
 
 
 def _data_words(data: Data) -> str:

@@ -20,6 +20,7 @@ _Kind = TypeVar("_Kind", bound=Measurement)
 
 _LIKELIHOODS: dict[str, Likelihood] = {"bernoulli": Bernoulli(), "gaussian": Gaussian()}
 
+
 class Member(NamedTuple):
     """One model of a study."""
 
@@ -100,7 +101,9 @@ class Study:
             raise ValueError(f"Study: precision is {self.precision!r}; give 'auto', 'float32' or 'bfloat16'.")
         put("measurements", tuple(self.measurements) if isinstance(self.measurements, Sequence) else None)
         if self.measurements is None or not all(isinstance(one, Measurement) for one in self.measurements):
-            raise ValueError("Study: measurements is not a sequence of ratereg.measurements; give for example (Pictures(),).")
+            raise ValueError(
+                "Study: measurements is not a sequence of ratereg.measurements; give for example (Pictures(),)."
+            )
         kinds = [type(one) for one in self.measurements]
         if len(set(kinds)) < len(kinds):
             raise ValueError(f"Study: measurements is {self.measurements!r}; give each kind once.")
@@ -195,6 +198,14 @@ class Study:
     def without(self, *kinds: type[Measurement]) -> Self:
         """Return the study without the measurements of some kinds."""
         return self.replace(measurements=tuple(one for one in self.measurements if not isinstance(one, kinds)))
+
+    def with_images(self, kind: type[Measurement], images: int | None) -> Self:
+        """Return the study with another number of images in a measurement: 0 leaves it out, None changes nothing."""
+        if images is None:
+            return self
+        if images == 0:
+            return self.without(kind)
+        return self.measuring(dataclass_replace(self.measurement(kind) or kind(), images=images))  # type: ignore[call-arg]
 
     def measurement(self, kind: type[_Kind]) -> _Kind | None:
         """Return the study's measurement of a kind, or None."""

@@ -47,7 +47,7 @@ class Adam:
         for name, weight in weights.items():
             if weight.dtype != torch.float32:
                 raise ValueError(
-                    f"The weights {name} are {weight.dtype}; train a model in float32, such as vae.float()."
+                    f"The weights {name} are {weight.dtype}; give a model in float32, such as vae.float()."
                 )
         self._names = list(weights)
         self._weights = [weight.detach() for weight in weights.values()]

@@ -10,7 +10,7 @@ from typing import Any
 from ratereg.data import Data
 from ratereg.models import Likelihood, Network, Prior
 from ratereg.models.settings import to_settings
-from ratereg.training.precision import PRECISIONS, Precision
+from ratereg.training.precision import PRECISIONS
 from ratereg.training.schedule import SCHEDULES
 
 __all__ = ["NUMERICS_VERSION", "Training", "digest_of"]
@@ -56,7 +56,7 @@ class Training:
     learning_rate: float = 1e-3
     schedule: str = "constant"
     warm_up: int = 0
-    precision: Precision = "float32"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("steps", 1), ("batch_size", 1), ("warm_up", 0)):

@@ -1,4 +1,4 @@
-"""Widgets that work in a static page: every frame is drawn beforehand, and the browser alone shows one or another."""
+"""Widgets that work in a static page: every frame is drawn beforehand, and the browser shows one or another."""
 
 from ratereg.widgets.aggregate import aggregate_posterior_slider
 from ratereg.widgets.ceiling import ceiling_slider

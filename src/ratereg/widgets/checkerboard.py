@@ -1,115 +1,110 @@
-"""Training and test images as points in the space of their factors: what a split leaves between them."""
+"""Training and test images as points in the space of their factors, and the space that a split leaves between them."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import ipywidgets
 import numpy as np
 
-from ratereg.data import tetrominoes
-from ratereg.widgets.drawing import TEST, TRAIN, picture, text
+from ratereg.plots.style import PARTITIONS
+from ratereg.widgets.drawing import card, in_style, svg
 from ratereg.widgets.frames import Framed, menu, slider
 
 __all__ = ["factor_space"]
 
-_PAIRS = (("x", "y"), ("angle", "hue"), ("scale", "angle"))
-_NAMES = tuple(tetrominoes.RANGES)
-
 _SLICE = (0.36, 0.5)
-"""Of the three factors that a picture does not show: within the lower half of each, and within the central block."""
+"""Slice of the factors that a picture does not show: within the lower half of each, and within the central block."""
 
 _TESTS = 80
-"""Test images that are shown; all training images of the slice are."""
-
-_HEIGHT = 492
-_LEFT, _TOP, _SIDE = 86.0, 66.0, 370.0
+"""Number of test images that are shown; of the training images all in the slice are."""
 
 
+@in_style
 def factor_space(
     splits: Mapping[str, tuple[np.ndarray, np.ndarray]],
     distances: Mapping[str, float],
     *,
-    pairs: Sequence[tuple[str, str]] = _PAIRS,
+    ranges: Mapping[str, tuple[float, float]],
+    pairs: Sequence[tuple[str, str]] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> ipywidgets.VBox:
-    """Return a slider over splits of Tetrominoes that shows their images as points in two of the five factors.
+    """Return a slider over splits of a data set that shows its images as points in two of its factors.
 
-    A menu chooses the two. Shown is a slice, within 14% of the range of each of the other three: all its training
+    A menu chooses the two. Shown is a slice, within 14% of the range of each of the other factors: all its training
     images, and some of its test images. Both work by keyboard, and without a kernel.
 
     Arguments:
-        splits: by name, the factors of training and of test images, (image, factor) in the order of `FACTOR_NAMES`.
-        distances: by the same names, the mean distance of test images to the nearest training image, in all five
-            factors, from `ratereg.studies.distances.distances_to_training`; it is written above the picture.
-        pairs: of factors.
+        splits: factors of training and of test images by the split's name, (image, factor) in the order of `ranges`.
+        distances: mean distance of test images to the nearest training image in all factors, by the same names; it is
+            written above the picture.
+        ranges: lowest and highest value of each factor by its name, as in `ImageSet.ranges`.
+        pairs: pairs of factors to choose from; None for all.
+        units: unit of each factor that has one, for the axes.
 
     Raises:
-        ValueError: there is no split, one has no distance, or a pair is not of two factors that vary.
+        ValueError: there is no split, a split has no distance or other factors, or a pair is not of two factors.
     """
     if not splits:
         raise ValueError("factor_space: splits is empty; give factors of training and test images by name.")
     if missing := [name for name in splits if name not in distances]:
         raise ValueError(f"factor_space: distances lacks {', '.join(missing)}; give a mean distance for each split.")
-    for pair in pairs:
-        if len(set(pair)) != 2 or not set(pair) <= set(_NAMES):
-            raise ValueError(f"factor_space: pairs holds {pair!r}; give two of {', '.join(_NAMES)}.")
-    frames = [[_frame(name, pair, *splits[name], distances[name]) for name in splits] for pair in pairs]
-    factors = menu("factors", [f"{across} and {along}" for across, along in pairs])
-    # The first is what the others are compared with.
-    split = slider("split", list(splits), min(1, len(splits) - 1))
-    return Framed([factors, split], frames)
+    for name, side in ((name, side) for name, sides in splits.items() for side in sides):
+        if side.ndim != 2 or side.shape[1] != len(ranges):
+            raise ValueError(
+                f"factor_space: splits has factors of shape {side.shape} for {name!r}; give {len(ranges)} each."
+            )
+    chosen = list(itertools.combinations(ranges, 2)) if pairs is None else list(pairs)
+    for pair in chosen:
+        if len(set(pair)) != 2 or not set(pair) <= set(ranges):
+            raise ValueError(f"factor_space: pairs holds {pair!r}; give two of {', '.join(ranges)}.")
+    low, high = np.array(list(ranges.values())).T
+    cubes = {
+        name: ((train - low) / (high - low), (test - low) / (high - low)) for name, (train, test) in splits.items()
+    }
+    named = {name: f"{name} ({units[name]})" if units and name in units else name for name in ranges}
+    frames = [[_frame(name, *cubes[name], pair, distances[name], ranges, named) for name in splits] for pair in chosen]
+    factors = menu("factors", [f"{across} and {along}" for across, along in chosen])
+    # The first split is what the others are compared with.
+    return Framed([factors, slider("split", list(splits), min(1, len(splits) - 1))], frames)
 
 
-def _frame(name: str, pair: tuple[str, str], train: np.ndarray, test: np.ndarray, distance: float) -> str:
-    """Return one picture as SVG on a white card, which reads on light and dark pages alike."""
-    here, there = _in_slice(train, pair), _in_slice(test, pair)
+def _frame(
+    name: str,
+    train: np.ndarray,
+    test: np.ndarray,
+    pair: tuple[str, str],
+    distance: float,
+    ranges: Mapping[str, tuple[float, float]],
+    named: Mapping[str, str],
+) -> str:
+    """Return one picture, of factors scaled to the unit cube."""
+    here, there = (_in_slice(cube, [list(ranges).index(one) for one in pair]) for cube in (train, test))
     shown = there[np.sort(np.random.default_rng(1).permutation(len(there))[:_TESTS])]
-    words = (
+    fig = card(4.9, (0.75, 0.65, 3.65, 3.65))
+    (panel,) = fig.axes
+    labels = f"training ({len(here)})", f"test ({len(shown)} of {len(there):,})"
+    for places, color, label in zip((here, shown), PARTITIONS.values(), labels, strict=True):
+        # A point is a line without length whose ends are round: the shortest way to write it.
+        x, y = np.repeat(places, 3, axis=0).T
+        x[2::3] = np.nan
+        panel.plot(x, y, color=color, lw=5, solid_capstyle="round", label=label)
+    panel.plot([0.5, 0.5, np.nan, 0, 1], [0, 1, np.nan, 0.5, 0.5], "--", color="0.7", lw=0.8)
+    panel.set(xlim=(0, 1), ylim=(0, 1), xlabel=named[pair[0]], ylabel=named[pair[1]])
+    for axis, one in ((panel.xaxis, pair[0]), (panel.yaxis, pair[1])):
+        axis.set_ticks([0, 1], [f"{end:g}" for end in ranges[one]])
+    panel.grid(visible=False)
+    panel.spines[:].set_visible(True)
+    panel.legend(loc="lower left", bbox_to_anchor=(-0.2, 1.0), ncols=2, handlelength=0.5)
+    fig.text(0.02, 0.955, f"{name}: mean distance to training {distance:.2f}")
+    return svg(
+        fig,
         f"{name}: {len(here)} training images and {len(shown)} of {len(there)} test images as points, {pair[0]} across "
-        f"and {pair[1]} upwards. Mean distance of test images to the nearest training image: {distance:.2f}."
+        f"and {pair[1]} upwards. Mean distance of test images to the nearest training image: {distance:.2f}.",
     )
-    parts = _axes(pair)
-    parts.append(_points(here, f"stroke='{TRAIN}' stroke-width='70'"))
-    parts.append(_points(shown, f"stroke='{TEST}' stroke-width='70'"))
-    legend = ((TRAIN, f"training ({len(here)})"), (TEST, f"test ({len(shown)} of {len(there):,})"))
-    for place, (color, label) in zip((12, 196), legend, strict=True):
-        parts.append(f"<circle cx='{place}' cy='43' r='5' fill='{color}'/>")
-        parts.append(text(place + 10, 48, label))
-    parts.append(text(12, 22, f"{name}: mean distance to training {distance:.2f}"))
-    return picture(words, _HEIGHT, parts)
 
 
-def _in_slice(factors: np.ndarray, pair: tuple[str, str]) -> np.ndarray:
-    """Return where images of the slice lie in the two factors: (image, 2), from 0 to 1."""
-    cube = tetrominoes.unit_cube(factors)
-    hidden = [index for index, name in enumerate(_NAMES) if name not in pair]
+def _in_slice(cube: np.ndarray, shown: Sequence[int]) -> np.ndarray:
+    """Return the places in the factors `shown`, (image, 2), of the images in the slice of the others."""
+    hidden = np.delete(cube, shown, axis=1)
     low, high = _SLICE
-    inside = ((cube[:, hidden] >= low) & (cube[:, hidden] < high)).all(axis=1)
-    return np.asarray(cube[inside][:, [_NAMES.index(name) for name in pair]])
-
-
-def _axes(pair: tuple[str, str]) -> list[str]:
-    """Draw the square, cut in its middle as the checkerboard cuts it, with the factors' ranges."""
-    bottom, right, middle = _TOP + _SIDE, _LEFT + _SIDE, _SIDE / 2
-    parts = [
-        f"<path d='M{_LEFT:g} {_TOP:g}h{_SIDE:g}v{_SIDE:g}h-{_SIDE:g}z' fill='none' stroke='#777'/>",
-        f"<path d='M{_LEFT + middle:g} {_TOP:g}v{_SIDE:g}M{_LEFT:g} {_TOP + middle:g}h{_SIDE:g}' stroke='#aaa' "
-        "stroke-dasharray='4 4'/>",
-    ]
-    ends = [[f"{end:g}" for end in tetrominoes.RANGES[name]] for name in pair]
-    parts += [text(_LEFT, bottom + 20, ends[0][0]), text(right, bottom + 20, ends[0][1], "end")]
-    parts += [text(_LEFT - 6, bottom, ends[1][0], "end"), text(_LEFT - 6, _TOP + 14, ends[1][1], "end")]
-    parts.append(text(_LEFT + middle, bottom + 44, _with_unit(pair[0]), "middle"))
-    turned = f" transform='translate(20 {_TOP + middle:g}) rotate(-90)'"
-    parts.append(text(0, 0, _with_unit(pair[1]), "middle", turned))
-    return parts
-
-
-def _with_unit(name: str) -> str:
-    return {"angle": "angle (degrees)", "hue": "hue (turns of the color wheel)"}.get(name, f"{name} (pixels)")
-
-
-def _points(places: np.ndarray, style: str) -> str:
-    """Draw points as the round ends of lines without length, in tenths of a unit: so the numbers are short."""
-    x = np.rint(10 * (_LEFT + _SIDE * places[:, 0])).astype(int)
-    y = np.rint(10 * (_TOP + _SIDE * (1 - places[:, 1]))).astype(int)
-    dots = "".join(f"M{across} {along}h0" for across, along in zip(x, y, strict=True))
-    return f"<path transform='scale(.1)' d='{dots}' {style} stroke-linecap='round'/>"
+    return np.asarray(cube[((hidden >= low) & (hidden < high)).all(axis=1)][:, shown])

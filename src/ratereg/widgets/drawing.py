@@ -1,155 +1,137 @@
-"""What the widgets' pictures share: SVG on white cards, which read on light and dark pages alike, and its colors.
+"""Frames of widgets: Matplotlib figures on white cards, written as small inline SVG with a text alternative.
 
-A picture is measured in units of its view box, 480 wide. On a phone a unit is about 0.7 of a pixel, so that letters of
-16 units stay legible.
+A widget has hundreds of frames. What they share is drawn once, as a backdrop, and each frame is a transparent figure
+that the page lays over it. Cards are white on light and dark pages alike, like the book's figures.
 """
 
 import base64
 import html
 import io
-import math
-from collections.abc import Iterable, Sequence
+import re
+from xml.etree import ElementTree
 
 import numpy as np
+from jaxtyping import UInt8
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from PIL import Image
 
-from ratereg.plots.style import COLORS, MEASURES, PARTITIONS
+from ratereg.plots.style import COLORS, MEASURES, STYLE
 
-__all__ = [
-    "INFORMATION",
-    "MARGINAL_KL",
-    "RATE",
-    "SHADE",
-    "TEST",
-    "TRAIN",
-    "WIDTH",
-    "boxed_picture",
-    "flowing",
-    "line",
-    "logarithmic_ticks",
-    "longest_bar",
-    "parts_of_the_rate",
-    "picture",
-    "png",
-    "text",
-    "ticks",
-]
+__all__ = ["SHADE", "card", "draw_parts", "in_style", "over", "png", "svg"]
 
-RATE, INFORMATION, MARGINAL_KL = MEASURES.values()
-TRAIN, TEST = PARTITIONS.values()
 SHADE = COLORS[2]
-"""Of areas: single posteriors, and the band between two bounds."""
+"""Color of areas: single posteriors, and the band between two bounds."""
 
-WIDTH = 480
-_BARS, _BARS_END = 108.0, 462.0
+in_style = plt.style.context(
+    [STYLE, {"svg.fonttype": "none", "path.simplify": False, "figure.constrained_layout.use": False, "font.size": 11}]
+)
+"""Decorator of functions that draw frames."""
+
+_NAMES = {"rate": "R", "mutual_information": "I", "marginal_kl": "KL"}
+_USUAL = "font-family:[^;]*;|font-size:11px;|text-anchor:start;|stroke-dashoffset:0;|stroke-linecap:square;"
+"""Styles that a browser has by itself, or the whole picture has."""
+
+_SVG = "http://www.w3.org/2000/svg"
+_HREF = "{http://www.w3.org/1999/xlink}href"
 
 
-def picture(words: str, height: float, parts: Iterable[str], *, card: bool = True) -> str:
-    """Return a picture as SVG with a text alternative; without a card it is laid over another one."""
-    ground = "<rect width='100%' height='100%' rx='6' fill='#fff'/>" if card else ""
+def card(height: float, *places: tuple[float, float, float, float]) -> Figure:
+    """Return a white figure of 4.8 inches by `height`, with panels at (left, bottom, width, height) in inches.
+
+    On a phone its letters of 11 points are legible.
+    """
+    fig = Figure(figsize=(4.8, height))
+    for left, bottom, width, tall in places:
+        fig.add_axes((left / 4.8, bottom / height, width / 4.8, tall / height), facecolor="none")
+    return fig
+
+
+def over(fig: Figure) -> Figure:
+    """Return a transparent figure to lay over another one, whose panels have the same places, limits and scales."""
+    upper = Figure(figsize=tuple(fig.get_size_inches()), facecolor="none")
+    for panel in fig.axes:
+        twin = upper.add_axes(panel.get_position().bounds)
+        # Only pictures on linear axes are kept pixel by pixel.
+        for axis, set_scale in ((panel.xaxis, twin.set_xscale), (panel.yaxis, twin.set_yscale)):
+            if axis.get_scale() != "linear":
+                scale = axis.get_transform()
+                set_scale("function", functions=(scale.transform, scale.inverted().transform))
+        twin.set(xlim=panel.get_xlim(), ylim=panel.get_ylim(), autoscale_on=False)
+        twin.axis("off")
+    return upper
+
+
+def svg(fig: Figure, words: str) -> str:
+    """Return a figure as one inline SVG element with words as its text alternative.
+
+    Groups, names, clipping and fonts are left out: a frame takes about a tenth of the file that Matplotlib writes.
+    """
+    file = io.StringIO()
+    fig.savefig(file, format="svg", facecolor="none")
+    root = ElementTree.fromstring(file.getvalue())
+    elements = [(one.tag.rpartition("}")[2], one) for one in root.iter()]
+    markers = {f"#{one.get('id')}": one.get("d", "") for tag, one in elements if tag == "path" and one.get("id")}
     # Single quotes, which JSON does not escape.
+    parts = ["<rect width='100%' height='100%' rx='4' fill='#fff'/>"] if to_rgba(fig.get_facecolor())[3] else []
+    for tag, one in elements:
+        style = re.sub(_USUAL, "", re.sub(r"\s", "", one.get("style", "")) + ";").rstrip(";")
+        if tag == "path" and one.get("d") and not one.get("id") and style != "fill:none":
+            parts.append(f"<path d='{_short(one.get('d', ''))}' style='{style}'/>")
+        elif tag == "use":
+            place = _short(f"translate({one.get('x')} {one.get('y')})")
+            parts.append(f"<path d='{_short(markers[one.get(_HREF, '')])}' transform='{place}' style='{style}'/>")
+        elif tag == "text":
+            place = _short(f"x='{one.get('x')}' y='{one.get('y')}' transform='{one.get('transform')}'")
+            place = re.sub(r" transform='rotate\(-0 .*", "", place)
+            parts.append(f"<text {place} style='{style}'>{html.escape(one.text or '')}</text>")
+        elif tag == "image":
+            size = " ".join(f"{name}='{one.get(name)}'" for name in ("width", "height", "transform"))
+            pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(one.get(_HREF, "").partition(",")[2]))))
+            parts.append(f"<image {size} style='{style}' href='{png(pixels[..., :3])}'/>")
     return (
-        f"<svg role='img' aria-label='{html.escape(words)}' viewBox='0 0 {WIDTH} {height:g}' font-size='16' "
-        f"style='display:block;width:100%' xmlns='http://www.w3.org/2000/svg'>{ground}{''.join(parts)}</svg>"
+        f"<svg role='img' aria-label='{html.escape(words)}' viewBox='{root.get('viewBox')}' "
+        f"style='display:block;width:100%;font-size:11px;stroke-linejoin:round' xmlns='{_SVG}'>{''.join(parts)}</svg>"
     )
 
 
-def text(x: float, y: float, words: str, anchor: str = "start", more: str = "") -> str:
-    """Return words that begin, end or have their middle at x; `more` are further attributes."""
-    return f"<text x='{x:.4g}' y='{y:.4g}' text-anchor='{anchor}' fill='#000'{more}>{html.escape(words)}</text>"
+def _short(drawing: str) -> str:
+    """Return the text of a drawing with one decimal for each number, and without spaces that need not be there."""
+    rounded = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), drawing)
+    return re.sub(r"\s*([MLCQz])\s*", r"\1", rounded).strip()
 
 
-def line(x: np.ndarray, y: np.ndarray, style: str) -> str:
-    """Return a line through points; those that are not finite are left out."""
-    there = np.isfinite(x) & np.isfinite(y)
-    points = " ".join(f"{across:.1f},{along:.1f}" for across, along in zip(x[there], y[there], strict=True))
-    return f"<polyline points='{points}' fill='none' {style}/>"
-
-
-def ticks(low: float, high: float, most: int = 7) -> np.ndarray:
-    """Return at most `most` round numbers between low and high, at equal distances of 1, 2 or 5 times a power of 10."""
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(factor * power for factor in (2, 5, 10) if (high - low) / (factor * power) < most)
-    found: np.ndarray = np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step
-    return found
-
-
-def logarithmic_ticks(low: float, high: float) -> list[float]:
-    """Return the numbers 1, 2 and 5 times a power of 10 between low and high, or the powers alone over many decades."""
-    digits = (1, 2, 5) if high / low < 1000 else (1,)
-    decades = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
-    return [digit * 10.0**decade for decade in decades for digit in digits if low <= digit * 10.0**decade <= high]
-
-
-def flowing(entries: Sequence[tuple[str, str]], y: float) -> tuple[list[str], float]:
-    """Return a legend of (a drawing 24 units wide, its words), in lines, and where the next one would be."""
-    parts, x = [], 12.0
-    for drawn, words in entries:
-        # Letters of 16 are about 8 wide.
-        long = 30 + 8.2 * len(words)
-        if x > 12 and x + long > WIDTH - 6:
-            x, y = 12.0, y + 22
-        parts += [f"<g transform='translate({x:g} {y - 5:g})'>{drawn}</g>", text(x + 30, y, words)]
-        x += long + 16
-    return parts, y + 22
-
-
-def parts_of_the_rate(
-    y: float, rate: float, information: float, marginal_kl: float, per_nat: float, ceiling: float, label: str
-) -> list[str]:
-    """Draw the rate as a bar, and below it its two parts, one beginning where the other ends, with I's ceiling.
-
-    Arguments:
-        y: of the upper edge; all is within 116 units below.
-        rate: in nats.
-        information: in nats; an estimate below 0 has no bar.
-        marginal_kl: in nats, the same.
-        per_nat: units of length.
-        ceiling: in nats.
-        label: of the ceiling.
-    """
-    # Nor has NaN, of a member that diverged.
-    end = float(np.fmax(information, 0.0))
-    bars = (
-        ("R", rate, 0.0, RATE),
-        ("I", information, 0.0, INFORMATION),
-        ("KL", marginal_kl, end, MARGINAL_KL),
-    )
-    parts = []
-    for index, (name, value, start, color) in enumerate(bars):
-        at = y + 32 * index
-        place = f"x='{_BARS + per_nat * start:.1f}' y='{at:g}' width='{per_nat * np.fmax(value, 0.0):.1f}' height='22'"
-        parts.append(f"<rect {place} fill='{color}'/>")
-        parts.append(text(12, at + 17, f"{name} = {value:.2f}".replace("-", "−")))
-    across = _BARS + per_nat * ceiling
-    parts.append(f"<path d='M{across:.1f} {y - 6:g}v98' stroke='#000' stroke-width='2' stroke-dasharray='5 4'/>")
-    # The words stay inside the picture.
-    room = 4.2 * len(label)
-    parts.append(text(min(max(across, room), WIDTH - room), y + 112, label, "middle"))
-    return parts
-
-
-def longest_bar(nats: float) -> float:
-    """Return the units of length of a nat where the longest bar has that many nats."""
-    return (_BARS_END - _BARS) / nats
-
-
-def boxed_picture(data: str, x: float, y: float, width: float, height: float, *, sharp: bool = False) -> str:
-    """Place a PNG in a picture; with `sharp`, each of its pixels is seen as a square."""
-    style = " style='image-rendering:pixelated'" if sharp else ""
-    place = f"x='{x:g}' y='{y:g}' width='{width:g}' height='{height:g}'"
-    return f"<image {place} preserveAspectRatio='none' href='{data}'{style}/>"
-
-
-def png(pixels: np.ndarray, palette: np.ndarray | None = None) -> str:
-    """Return pixels, (height, width) or (height, width, 3) as uint8, as the address of a PNG that holds it all.
-
-    Those of two dimensions are gray, or places in a palette (color, 3).
-    """
+def png(pixels: UInt8[np.ndarray, "row column 3"]) -> str:
+    """Return pixels as the data address of a PNG, in gray or with a palette where no color is lost by it."""
     image = Image.fromarray(pixels)
-    if palette is not None:
-        image = image.convert("P")
-        image.putpalette(palette.astype(np.uint8).tobytes())
+    if (pixels == pixels[..., :1]).all():
+        image = image.convert("L")
+    elif image.getcolors(256):
+        image = image.convert("P", palette=Image.Palette.ADAPTIVE)
     file = io.BytesIO()
     image.save(file, "png", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def draw_parts(panel: Axes, parts: dict[str, float], ceiling: float, label: str) -> None:
+    """Draw the rate as a bar, and below it its two parts, one beginning where the other ends, with I's ceiling.
+
+    Arguments:
+        panel: with room for numbers to the left of it, and limits from 0 nats on.
+        parts: the rate, the mutual information and the marginal KL in nats, by their columns in a result's table. An
+            estimate below 0, or NaN of a member that diverged, has no bar.
+        ceiling: of the mutual information, in nats.
+        label: of the ceiling.
+    """
+    lengths = {name: max(0.0, float(np.nan_to_num(value))) for name, value in parts.items()}
+    for height, (name, length) in enumerate(lengths.items()):
+        start = lengths["mutual_information"] if name == "marginal_kl" else 0.0
+        panel.barh(-height, length, 0.7, start, color=MEASURES[name])
+        number = f"{_NAMES[name]} = {parts[name]:.2f}".replace("-", "−")
+        panel.text(-0.28, -height, number, va="center", transform=panel.get_yaxis_transform())
+    panel.plot([ceiling, ceiling], [0.6, -2.6], "k--", lw=1.4)
+    panel.text(-0.28, -3.1, label, va="center", transform=panel.get_yaxis_transform())
+    panel.set_ylim(-3.5, 0.7)
+    panel.axis("off")

@@ -1,4 +1,4 @@
-"""Controls above pre-drawn frames, tied together in the browser, and a picture for where no script runs."""
+"""Controls above pre-drawn frames, tied together in the browser, and a picture for pages without scripts."""
 
 import html
 from collections.abc import Sequence
@@ -9,54 +9,46 @@ import ipywidgets
 __all__ = ["Framed", "menu", "slider"]
 
 Frames: TypeAlias = "str | Sequence[Frames]"
-"""One frame, or for each place of the first control what the others choose from."""
+"""One frame as HTML, or for each place of the first control the frames that the other controls choose from."""
 
 _WIDE = {"width": "100%", "max_width": "34em"}
-_LABEL = "9.5em"
+_LABEL = {"description_width": "9.5em"}
 
 
 class Framed(ipywidgets.VBox):  # type: ignore[misc]
     """Controls above frames, of which the browser shows the one that they choose, without a kernel.
 
-    Where widgets cannot be drawn, the frame shown first stands in: it is the widget's form as HTML.
+    Where widgets cannot be drawn, the first frame stands in: it is the widget's form as HTML.
     """
 
     def __init__(
-        self,
-        controls: Sequence[ipywidgets.SelectionSlider | ipywidgets.Dropdown],
-        frames: Frames,
-        backdrops: "Frames | None" = None,
+        self, controls: Sequence[ipywidgets.Widget], frames: Frames, backdrops: "Frames | None" = None
     ) -> None:
         """Tie frames to controls.
 
         Arguments:
-            controls: the first chooses from the outermost sequence of frames.
-            frames: as HTML, nested as deep as there are controls.
-            backdrops: pictures over which the frames are laid, nested as deep as there are controls that change them:
-                what several frames share is there once.
+            controls: menus and sliders; the first chooses from the outermost sequence of frames.
+            frames: nested as deep as there are controls.
+            backdrops: pictures below the frames, nested as deep as there are controls that change them.
         """
-        self._layout = ipywidgets.Layout(**_WIDE)
+        # All frames share one layout and one style, which would be as large as many a frame.
+        self._shared = {"layout": ipywidgets.Layout(**_WIDE, grid_area="1 / 1")}
         self._style = ipywidgets.HTML().style
         # The links live as long as the box.
         self._links: list[ipywidgets.Widget] = []
-        shown = self._stacked(frames, controls)
-        layers = [_first(frames, controls)]
-        if backdrops is not None:
-            # Both lie in the one cell of a grid.
-            self._layout.grid_area = "1 / 1"
-            cell = ipywidgets.Layout(**_WIDE, grid_template_columns="100%")
-            shown = ipywidgets.GridBox([self._stacked(backdrops, controls), shown], layout=cell)
-            layers.insert(0, _first(backdrops, controls))
-        self._still = _still(controls, layers)
+        layers = [frames] if backdrops is None else [backdrops, frames]
+        # Layers lie in the one cell of a grid.
+        cell = ipywidgets.Layout(**_WIDE, grid_template_columns="100%")
+        shown = ipywidgets.GridBox([self._stacked(layer, controls) for layer in layers], layout=cell)
+        self._still = _still(controls, [_first(layer, controls) for layer in layers])
         super().__init__([*controls, shown])
 
     def _stacked(self, frames: Frames, controls: Sequence[ipywidgets.Widget]) -> ipywidgets.Widget:
         if isinstance(frames, str):
-            # One layout and one style for all: they would be as large as many a frame.
-            return ipywidgets.HTML(frames, layout=self._layout, style=self._style)
+            return ipywidgets.HTML(frames, style=self._style, **self._shared)
         first, *others = controls
         children = [self._stacked(one, others) for one in frames]
-        stack = ipywidgets.Stack(children, selected_index=first.index, layout=self._layout)
+        stack = ipywidgets.Stack(children, selected_index=first.index, **self._shared)
         self._links.append(ipywidgets.jslink((first, "index"), (stack, "selected_index")))
         return stack
 
@@ -65,27 +57,19 @@ class Framed(ipywidgets.VBox):  # type: ignore[misc]
 
 
 def slider(label: str, readouts: Sequence[str], first: int | None = None) -> ipywidgets.SelectionSlider:
-    """Return a slider over places that have words; it starts in the middle unless told where."""
-    return ipywidgets.SelectionSlider(
-        options=[(words, place) for place, words in enumerate(readouts)],
-        index=len(readouts) // 2 if first is None else first,
-        description=label,
-        tooltip=label,
-        style={"description_width": _LABEL},
-        layout=ipywidgets.Layout(**_WIDE),
-    )
+    """Return a slider over places that have words; it starts at the place `first`, or in the middle for None."""
+    options = [(words, place) for place, words in enumerate(readouts)]
+    return _control(ipywidgets.SelectionSlider, label, options, len(readouts) // 2 if first is None else first)
 
 
 def menu(label: str, options: Sequence[str], first: int = 0) -> ipywidgets.Dropdown:
-    """Return a menu."""
-    return ipywidgets.Dropdown(
-        options=list(options),
-        index=first,
-        description=label,
-        tooltip=label,
-        style={"description_width": _LABEL},
-        layout=ipywidgets.Layout(**_WIDE),
-    )
+    """Return a menu of options, which starts at the place `first`."""
+    return _control(ipywidgets.Dropdown, label, options, first)
+
+
+def _control(kind: type[ipywidgets.Widget], label: str, options: Sequence[Any], first: int) -> ipywidgets.Widget:
+    wide = ipywidgets.Layout(**_WIDE)
+    return kind(options=list(options), index=first, description=label, tooltip=label, style=_LABEL, layout=wide)
 
 
 def _first(frames: Frames, controls: Sequence[ipywidgets.Widget]) -> str:
@@ -94,7 +78,7 @@ def _first(frames: Frames, controls: Sequence[ipywidgets.Widget]) -> str:
 
 
 def _still(controls: Sequence[ipywidgets.Widget], layers: Sequence[str]) -> str:
-    """Return the frame shown first under words for what the controls are set to, as high as the controls."""
+    """Return the layers shown first under words for the controls' settings, as high as the controls."""
     settings = "; ".join(f"{control.description}: {control.label}" for control in controls)
     pictures = "".join(f"<div style='grid-area:1/1'>{layer}</div>" for layer in layers)
     return (

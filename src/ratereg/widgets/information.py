@@ -4,8 +4,11 @@ import math
 
 import ipywidgets
 import numpy as np
+from matplotlib.figure import Figure
+from scipy.special import xlogy
+from scipy.stats import norm
 
-from ratereg.widgets.drawing import SHADE, flowing, parts_of_the_rate, picture, text
+from ratereg.widgets.drawing import SHADE, card, draw_parts, in_style, over, svg
 from ratereg.widgets.frames import Framed, slider
 
 __all__ = ["information_sliders"]
@@ -14,14 +17,12 @@ _IMAGES = 5
 _DISTANCES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 _WIDTHS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.4)
 _FIRST = (0.6, 0.3)
-"""What is shown first: neighbors overlap a little, and both sliders have room on either side."""
+"""The first frame: neighbors overlap a little, and both sliders have room on either side."""
 
-_HEIGHT = 422
-_MIDDLE, _REACH, _PER_UNIT = 240.0, 5.0, 46.0  # z from -5 to 5
-_FLOOR, _HIGHEST, _PER_DENSITY = 256.0, 0.86, 220.0
-_PER_NAT = 80.0
+_REACH, _HIGHEST, _MOST_NATS = 5.0, 0.86, 4.4
 
 
+@in_style
 def information_sliders() -> ipywidgets.VBox:
     """Return two sliders, over the distance of the means and over the width, of five posteriors q(z|x) on a line.
 
@@ -31,80 +32,62 @@ def information_sliders() -> ipywidgets.VBox:
     """
     distance = slider("distance of means", [f"{value:g}" for value in _DISTANCES], _DISTANCES.index(_FIRST[0]))
     width = slider("width σ", [f"{value:g}" for value in _WIDTHS], _WIDTHS.index(_FIRST[1]))
-    return Framed([distance, width], [[_frame(spacing, one) for one in _WIDTHS] for spacing in _DISTANCES])
+    lower = _backdrop()
+    frames = [[_frame(lower, spacing, one) for one in _WIDTHS] for spacing in _DISTANCES]
+    return Framed([distance, width], frames, svg(lower, "The prior p(z), a Gaussian of width 1, on a line."))
 
 
-def _parts(distance: float, width: float) -> tuple[float, float, float]:
-    """Return rate (closed form), mutual information and marginal KL (the trapezoidal rule) in nats."""
-    means = _means(distance)
+def _parts(means: np.ndarray, width: float) -> dict[str, float]:
+    """Return the rate (closed form) and its two parts (trapezoidal rule) in nats, of Gaussian posteriors on a line."""
     z = np.linspace(-20, 20, 8001)
-    log_q = np.logaddexp.reduce(_log_normal(z[:, None], means, width), axis=1) - math.log(_IMAGES)
-    entropy = -np.trapezoid(np.exp(log_q) * log_q, z)
-    marginal_kl = np.trapezoid(np.exp(log_q) * (log_q - _log_normal(z, 0.0, 1.0)), z)
-    rate = (float(np.square(means).mean()) + width**2 - 1 - 2 * math.log(width)) / 2
-    information = entropy - math.log(2 * math.pi * math.e * width**2) / 2
-    # Where they are 0 rounding may leave them below it.
-    return rate, max(float(information), 0.0), max(float(marginal_kl), 0.0)
+    q = norm.pdf(z[:, None], means, width).mean(axis=1)
+    return {
+        "rate": float(np.square(means).mean() + width**2 - 1) / 2 - math.log(width),
+        # Where the parts are 0, rounding may leave them below it.
+        "mutual_information": max(0.0, float(-np.trapezoid(xlogy(q, q), z) - norm.entropy(0, width))),
+        "marginal_kl": max(0.0, float(np.trapezoid(xlogy(q, q) - q * norm.logpdf(z), z))),
+    }
 
 
-def _means(distance: float) -> np.ndarray:
-    return distance * (np.arange(_IMAGES) - (_IMAGES - 1) / 2)
+def _backdrop() -> Figure:
+    """Return a card with the axis, the prior and the legend."""
+    fig = card(4.4, (0.1, 1.55, 4.6, 2.15), (1.05, 0.05, 3.6, 1.15))
+    densities, bars = fig.axes
+    z = np.linspace(-_REACH, _REACH, 71)
+    densities.plot(z, norm.pdf(z), "--", color="0.3", lw=1.4, label="p(z)")
+    densities.plot([], [], "k", lw=2, label="q(z)")
+    densities.fill_between([], [], [], color=SHADE, alpha=0.35, label="q(z|xₙ)/5")
+    densities.set(xlim=(-_REACH, _REACH), ylim=(0, _HIGHEST), yticks=[], xticks=range(-4, 5, 2))
+    densities.grid(visible=False)
+    densities.spines["left"].set_visible(False)
+    densities.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=3)
+    bars.set_xlim(0, _MOST_NATS)
+    bars.axis("off")
+    return fig
 
 
-def _log_normal(z: np.ndarray, mean: np.ndarray | float, width: float) -> np.ndarray:
-    return -(np.square((z - mean) / width) + math.log(2 * math.pi * width**2)) / 2
-
-
-def _frame(distance: float, width: float) -> str:
-    """Return one picture as SVG on a white card, which reads on light and dark pages alike."""
-    rate, information, marginal_kl = _parts(distance, width)
-    words = (
-        f"Five Gaussian posteriors on a line, {distance:g} apart and of width {width:g}, their mixture and the prior. "
-        f"Rate {rate:.2f} nats: mutual information {information:.2f}, below its ceiling log 5 = 1.61, "
-        f"and marginal KL {marginal_kl:.2f}."
-    )
-    headline = f"Means {distance:g} apart, each of width σ = {width:g}; the prior's is 1"
-    ceiling = math.log(_IMAGES)
-    label = f"ceiling of I: log 5 = {ceiling:.2f} nats"
-    bars = parts_of_the_rate(294, rate, information, marginal_kl, _PER_NAT, ceiling, label)
-    return picture(words, _HEIGHT, [text(12, 24, headline), *_densities(distance, width), *bars])
-
-
-def _densities(distance: float, width: float) -> list[str]:
-    means, own = _means(distance), np.linspace(-3.6, 3.6, 33) * width
-    everywhere = np.unique(np.concatenate([(means[:, None] + own).ravel(), np.linspace(-_REACH, _REACH, 51)]))
-    everywhere = everywhere[np.abs(everywhere) <= _REACH]
-    mixture = np.exp(_log_normal(everywhere[:, None], means, width)).mean(1)
-    prior = np.linspace(-_REACH, _REACH, 71)
-    parts = []
-    for mean in means:
-        z = mean + own[np.abs(mean + own) <= _REACH]
-        # Down to the floor at both ends, also where the picture's edge cuts the curve.
-        filled = np.pad(z, 1, mode="edge"), np.pad(np.exp(_log_normal(z, mean, width)) / _IMAGES, 1)
-        parts.append(_curve(*filled, f"fill='{SHADE}' fill-opacity='.35'"))
-    dashed = "fill='none' stroke='#555' stroke-width='20' stroke-dasharray='60 40'"
-    parts.append(_curve(prior, np.exp(_log_normal(prior, 0.0, 1.0)), dashed))
-    parts.append(_curve(everywhere, mixture, "fill='none' stroke='#000' stroke-width='25'"))
-    parts.append(f"<path d='M10 {_FLOOR:g}H470' stroke='#777'/>")
-    parts += [
-        text(_MIDDLE + _PER_UNIT * z, _FLOOR + 19, f"{z:d}".replace("-", "−"), "middle") for z in (-4, -2, 0, 2, 4)
-    ]
-    parts.append(text(_MIDDLE + _PER_UNIT * _REACH, _FLOOR + 19, "z", "end", " font-style='italic'"))
-    keys = (
-        (f"<path d='M0 0h24' stroke='{SHADE}' stroke-width='12'/>", "q(z|xₙ)/5"),
-        ("<path d='M0 0h24' stroke='#000' stroke-width='3'/>", "q(z)"),
-        ("<path d='M0 0h24' stroke='#555' stroke-width='2' stroke-dasharray='6 4'/>", "p(z)"),
-    )
-    parts += flowing(keys, 54)[0]
+def _frame(lower: Figure, distance: float, width: float) -> str:
+    """Return what a distance and a width lay over the backdrop: the densities, and the rate as bars."""
+    fig = over(lower)
+    densities, bars = fig.axes
+    means = distance * (np.arange(_IMAGES) - (_IMAGES - 1) / 2)
+    around = np.linspace(-3.6, 3.6, 33) * width + means[:, None]
+    for mean, z in zip(means, np.clip(around, -_REACH, _REACH), strict=True):
+        # Down to the axis at both ends, also where the edge cuts the curve.
+        posterior = np.pad(np.minimum(norm.pdf(z, mean, width) / _IMAGES, _HIGHEST), 1)
+        densities.fill(np.pad(z, 1, mode="edge"), posterior, color=SHADE, alpha=0.35, lw=0)
+    z = np.unique([*around[np.abs(around) <= _REACH], *np.linspace(-_REACH, _REACH, 51)])
+    mixture = norm.pdf(z[:, None], means, width).mean(axis=1)
+    densities.plot(z, np.minimum(mixture, _HIGHEST), "k", lw=2)
     if mixture.max() > _HIGHEST:
-        parts.append(text(470, 54, f"q(z) goes up to {mixture.max():.1f}", "end"))
-    return parts
-
-
-def _curve(z: np.ndarray, density: np.ndarray, style: str) -> str:
-    """Draw a curve in tenths of a unit, each point by its way from the one before: so the numbers are short."""
-    x = np.rint(10 * (_MIDDLE + _PER_UNIT * z)).astype(int)
-    y = np.rint(10 * (_FLOOR - _PER_DENSITY * np.minimum(density, _HIGHEST))).astype(int)
-    steps = zip(np.diff(x), np.diff(y), strict=True)
-    ways = "l" + " ".join(f"{across},{along}" for across, along in steps)
-    return f"<path transform='scale(.1)' d='M{x[0]},{y[0]}{ways}' {style}/>"
+        densities.text(_REACH, 1.03 * _HIGHEST, f"q(z) goes up to {mixture.max():.1f}", ha="right")
+    fig.text(0.02, 0.95, f"Means {distance:g} apart, each of width σ = {width:g}; the prior's is 1")
+    parts = _parts(means, width)
+    draw_parts(bars, parts, math.log(_IMAGES), f"dashed: ceiling of I, log 5 = {math.log(_IMAGES):.2f} nats")
+    rate, information, marginal_kl = parts.values()
+    return svg(
+        fig,
+        f"Five Gaussian posteriors on a line, {distance:g} apart and of width {width:g}, their mixture and the prior. "
+        f"Rate {rate:.2f} nats: mutual information {information:.2f}, below its ceiling log 5 = 1.61, and marginal KL "
+        f"{marginal_kl:.2f}.",
+    )

@@ -1,43 +1,39 @@
-"""Test images above their reconstructions, along beta, and where beta is on the rate-distortion curve."""
+"""Test images above their reconstructions, along beta, and the place of beta on the rate-distortion curve."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import ipywidgets
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from ratereg.plots.style import network_colors
+from ratereg.plots.curves import draw_rate_distortion
+from ratereg.plots.labels import labelled, model_colors
+from ratereg.plots.reconstructions import of_seed, tiled
+from ratereg.plots.style import LINES, MARKERS, WORDS, key
 from ratereg.studies import Results
-from ratereg.summary import DATA, NETWORK, data_label, groups, network_label
-from ratereg.widgets.drawing import WIDTH, boxed_picture, picture, png, text
+from ratereg.summary import groups
+from ratereg.widgets.drawing import card, in_style, over, png, svg
 from ratereg.widgets.frames import Framed, menu, slider
-from ratereg.widgets.tradeoff import Axes, curves, marks
 
 __all__ = ["reconstruction_slider"]
 
-_MOST_BYTES = 600_000
-"""Of all reconstructions together, so that with their frames and curves they stay below a megabyte in a page."""
+_MOST_BYTES, _FRAME_BYTES = 800_000, 2_200
+"""Size of all frames, so that with the curves they stay below a megabyte in a page; and of one without its images."""
 
 _FEWEST_IMAGES, _FEWEST_BETAS = 4, 5
 
 
-class _Rows(NamedTuple):
-    """Where the rows of images lie in the picture."""
-
-    originals: float
-    reconstructions: float
-    height: float
-
-
+@in_style
 def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None = None) -> ipywidgets.VBox:
     """Return a slider over beta that moves a mark along the rate-distortion curve, above images and reconstructions.
 
-    Menus choose the data and the network. All work by keyboard, and without a kernel.
+    Menus choose the data and the model. All work by keyboard, and without a kernel.
 
     Arguments:
         results: with pictures.
-        images: how many test images at most. Fewer, and then fewer betas, are shown of a study that is so large that
-            the widget would weigh more than a megabyte.
+        images: number of test images, at most. Of a large study fewer images, and then fewer betas, are shown, so that
+            the widget stays below a megabyte.
         seed: of the members; None for the first.
 
     Raises:
@@ -45,92 +41,81 @@ def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None
     """
     if images < 1:
         raise ValueError(f"reconstruction_slider: images is {images!r}; give 1 or more.")
-    seeds = sorted(results.final["seed"].unique())
-    if seed not in (None, *seeds):
-        raise ValueError(f"reconstruction_slider: seed is {seed!r}, and results has {', '.join(map(str, seeds))}.")
-    rows = results.final[results.final["seed"] == (seeds[0] if seed is None else seed)]
-    pictures, betas = _affordable(results, rows, images)
-    labels = [network_label(network) for network in groups(rows, NETWORK)]
-    colors = network_colors(rows)
-    backdrops, frames = [], []
-    for data in groups(rows, DATA):
-        drawn, axes = curves(data, colors, 24)
+    rows = labelled(results.final[results.final["partition"].isin(MARKERS)], short=False)
+    rows = of_seed("reconstruction_slider", rows, seed)
+    pictures, betas = _affordable(results.arrays["test_reconstructions"][:, :images], rows)
+    colors = model_colors(rows)
+    frames, backdrops = [], []
+    for data in groups(rows, ["panel"]):
         originals = results.arrays["test_originals"][results.arrays["member_dataset"][int(data["member"].iloc[0])]]
-        place = _places(axes, _aspect(originals[: pictures.images]))
-        drawn.append(text(12, place.originals - 8, "test images"))
-        drawn.append(_placed(png(_in_a_row(originals[: pictures.images])), place.originals, place))
-        words = f"Distortion against rate, in nats, for {', '.join(labels)}. Below, {pictures.images} test images."
-        backdrops.append(picture(f"{data_label(data)}. {words}", place.height, drawn))
+        originals = tiled(originals[: pictures.shape[1], None])
+        lower = _backdrop(data, originals, colors)
+        backdrops.append(svg(lower, f"{data['panel'].iloc[0]}. Distortion against rate, in nats, above test images."))
         frames.append(
             [
-                [_frame(curve[curve["beta"] == beta], pictures, axes, place, colors) for beta in betas]
-                for curve in groups(data, NETWORK)
+                [_frame(lower, model[model["beta"] == beta].set_index("partition"), pictures, colors) for beta in betas]
+                for model in groups(data, ["series"])
             ]
         )
-    names = [data_label(data) for data in groups(rows, DATA)]
-    controls = [menu("data", names), menu("network", labels), slider("weight β", [f"{beta:g}" for beta in betas])]
-    return Framed(controls, frames, backdrops)
+    controls = [menu("data", list(rows["panel"].unique())), menu("network", list(colors))]
+    return Framed([*controls, slider("weight β", [f"{beta:g}" for beta in betas])], frames, backdrops)
 
 
-class _Pictures(NamedTuple):
-    """How many reconstructions each frame shows, and the picture of them by member."""
-
-    images: int
-    by_member: dict[int, str]
-
-
-def _affordable(results: Results, rows: pd.DataFrame, images: int) -> tuple[_Pictures, np.ndarray]:
+def _affordable(pictures: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the pictures and betas that stay within the budget, with fewer images first and then fewer betas."""
     every = betas = np.sort(rows["beta"].unique())[::-1]
-    count = min(images, results.arrays["test_reconstructions"].shape[1])
     while True:
-        members = rows[rows["beta"].isin(betas)]["member"].unique()
-        found = {one: png(_in_a_row(results.arrays["test_reconstructions"][one, :count])) for one in map(int, members)}
-        if sum(map(len, found.values())) <= _MOST_BYTES or (count == 1 and len(betas) <= _FEWEST_BETAS):
-            return _Pictures(count, found), betas
-        if count > _FEWEST_IMAGES or len(betas) <= _FEWEST_BETAS:
-            count -= 1
+        members = rows.loc[rows["beta"].isin(betas), "member"].unique().astype(int)
+        size = sum(_FRAME_BYTES + len(png(tiled(one[:, None]))) for one in pictures[members])
+        count, fewest = pictures.shape[1], len(betas) <= _FEWEST_BETAS
+        if size <= _MOST_BYTES or (count == 1 and fewest):
+            return pictures, betas
+        if count > _FEWEST_IMAGES or fewest:
+            pictures = pictures[:, :-1]
         else:
             betas = every[np.unique(np.linspace(0, len(every) - 1, len(betas) - 1).round().astype(int))]
 
 
-def _frame(rows: pd.DataFrame, pictures: _Pictures, axes: Axes, place: _Rows, colors: dict[str, str]) -> str:
-    """Return what one beta lays over the curves: its marks, its reconstructions, and its numbers in words."""
-    test, train = (rows[rows["partition"] == name].iloc[0] for name in ("test", "train"))
-    points = [(name, float(row["rate"]), float(row["distortion"])) for name, row in (("train", train), ("test", test))]
+def _backdrop(data: pd.DataFrame, originals: np.ndarray, colors: Mapping[str, str]) -> Figure:
+    """Return a card with the curves of one data set, its test images, and room for their reconstructions."""
+    row = 4.6 * originals.shape[0] / originals.shape[1]
+    legend = 0.2 * (1 + (len(colors) + 3) // 2)
+    low = 0.55
+    middle = low + row + 0.3
+    places = [(0.65, middle + row + 0.75, 4.0, 2.3), (0.1, middle, 4.6, row), (0.1, low, 4.6, row)]
+    fig = card(places[0][1] + 2.3 + legend, *places)
+    curves, images, empty = fig.axes
+    draw_rate_distortion(curves, data, colors=colors, numbers=False)
+    curves.set(xlabel="rate (nats)", ylabel="distortion (nats)")
+    keys = [key(color=color, label=label) for label, color in colors.items()]
+    keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in ("test", "train")]
+    fig.legend(handles=keys, loc="upper left", ncols=2, borderaxespad=0.2)
+    images.imshow(originals, interpolation="none", extent=(0, 1, 0, 1), aspect="auto")
+    images.set_title("test images", loc="left", fontsize=11, pad=3)
+    for panel in (images, empty):
+        panel.axis("off")
+    return fig
+
+
+def _frame(lower: Figure, rows: pd.DataFrame, pictures: np.ndarray, colors: Mapping[str, str]) -> str:
+    """Return what one beta lays over the backdrop: its marks, its reconstructions, and its numbers in words."""
+    fig = over(lower)
+    curves, _, images = fig.axes
+    train, test = (rows.loc[name].to_dict() for name in ("train", "test"))
+    (left, _), (bottom, _) = curves.get_xlim(), curves.get_ylim()
+    place = test["rate"], test["distortion"]
+    curves.plot([left, place[0], place[0]], [place[1], place[1], bottom], color="0.5", lw=0.8)
+    for name, row in (("train", train), ("test", test)):
+        curves.plot(row["rate"], row["distortion"], MARKERS[name], ms=9, color=colors[row["series"]], mec="white")
+    reconstructed = tiled(pictures[int(test["member"]), :, None])
+    images.imshow(reconstructed, interpolation="none", extent=(0, 1, 0, 1), aspect="auto")
+    beta = f"{test['beta']:g}"
+    images.set_title(f"their reconstructions at β = {beta}", loc="left", fontsize=11, pad=3)
     numbers = [
         f"{words}: rate {row['rate']:.1f}, distortion {row['distortion']:.1f} nats"
         for words, row in (("test", test), ("training", train))
     ]
-    beta, label = f"{test['beta']:g}", network_label(rows)
-    parts = marks(axes, points, colors[label])
-    parts.append(text(12, place.reconstructions - 8, f"their reconstructions at β = {beta}"))
-    parts.append(_placed(pictures.by_member[int(test["member"])], place.reconstructions, place))
-    parts += [text(12, place.height - 34 + 22 * index, words) for index, words in enumerate(numbers)]
-    words = f"{label} at β = {beta}: {'; '.join(numbers)}. Below, {pictures.images} reconstructions of the test images."
-    return picture(words, place.height, parts, card=False)
-
-
-def _places(axes: Axes, aspect: float) -> _Rows:
-    """Return where the rows of images are, `aspect` being their height by their width."""
-    high = (WIDTH - 24) * aspect
-    originals = axes.floor + 78
-    reconstructions = originals + high + 30
-    return _Rows(originals, reconstructions, reconstructions + high + 58)
-
-
-def _placed(data: str, y: float, place: _Rows) -> str:
-    return boxed_picture(data, 12, y, WIDTH - 24, place.reconstructions - 30 - place.originals, sharp=True)
-
-
-def _aspect(images: np.ndarray) -> float:
-    height, width = _in_a_row(images).shape[:2]
-    return float(height / width)
-
-
-def _in_a_row(images: np.ndarray) -> np.ndarray:
-    """Return images (image, channel, height, width), uint8, side by side on white, as (height, width[, 3])."""
-    cells = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=255)
-    count, channels, height, width = cells.shape
-    canvas = cells.transpose(2, 0, 3, 1).reshape(height, count * width, channels)
-    return canvas.squeeze(2) if channels == 1 else canvas
+    for line, words in enumerate(numbers):
+        images.annotate(words, (0, 0), (0, -13 - 14 * line), textcoords="offset points")
+    words = f"{test['series']} at β = {beta}: {'; '.join(numbers)}."
+    return svg(fig, f"{words} Below, {pictures.shape[1]} reconstructions of the test images.")

@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -38,7 +38,7 @@ class Prior(nn.Module):
         *,
         image_shape: tuple[int, int, int] | None = None,
         encode: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
-    ) -> Self:
+    ) -> "Prior":
         """Create the parameters in float32, and return the prior itself. A subclass calls this first.
 
         Arguments:
@@ -121,7 +121,8 @@ class Prior(nn.Module):
 
 
 def gaussian_log_prob(
-    z: Float[Tensor, "*lead latent"], mean: Float[Tensor, "*#lead latent"], log_var: Float[Tensor, "*#lead latent"]
-) -> Float[Tensor, "*lead"]:
-    """Return the log density of diagonal Gaussians at `z`, in nats."""
+    z: Float[Tensor, "*#lead latent"], mean: Float[Tensor, "*#lead latent"], log_var: Float[Tensor, "*#lead latent"]
+) -> Float[Tensor, "..."]:
+    """Return the log density of diagonal Gaussians at `z`, in nats, in the type of `z`; leading axes broadcast."""
+    mean, log_var = mean.to(z.dtype), log_var.to(z.dtype)
     return -((z - mean).square() * (-log_var).exp() + log_var + math.log(2 * math.pi)).sum(-1) / 2

@@ -1,7 +1,7 @@
 """A Gaussian prior whose mean and variances are learned."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ class DiagonalGaussian(Prior):
 
     closed_form = True
 
-    def build(self, latent_dim: int, generators: Sequence[torch.Generator], **context: Any) -> Self:
+    def build(self, latent_dim: int, generators: Sequence[torch.Generator], **context: Any) -> "DiagonalGaussian":
         """Create the mean and the log-variance, both 0; nothing is drawn."""
         super().build(latent_dim, generators, **context)
         self.mean = nn.Parameter(torch.zeros_like(self._built()))
@@ -26,7 +26,7 @@ class DiagonalGaussian(Prior):
 
     def log_prob(self, z: Float[Tensor, "member batch latent"]) -> Float[Tensor, "member batch"]:
         """Return log p(z) in nats, in the type of `z`."""
-        return gaussian_log_prob(z, self.mean.to(z.dtype), self.log_var.to(z.dtype))
+        return gaussian_log_prob(z, self.mean, self.log_var)
 
     @torch.no_grad()
     def sample(self, count: int, generator: torch.Generator | None = None) -> Float[Tensor, "member count latent"]:

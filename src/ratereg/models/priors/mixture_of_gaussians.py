@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -38,7 +38,7 @@ class MixtureOfGaussians(Prior):
         """The prior in words, for tables and legends."""
         return f"mixture of {self.components}"
 
-    def build(self, latent_dim: int, generators: Sequence[torch.Generator], **context: Any) -> Self:
+    def build(self, latent_dim: int, generators: Sequence[torch.Generator], **context: Any) -> "MixtureOfGaussians":
         """Draw the means; log-variances and logits of the weights start at 0."""
         super().build(latent_dim, generators, **context)
         shape, device = (self.components, latent_dim), self._built().device
