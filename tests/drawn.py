@@ -2,10 +2,11 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+
+from ratereg import Data, Results, Study
 
 DATA = {"checkerboard": 81_920, "cv": 16_384}
 MODELS = {"1 hidden layer": 1, "3 hidden layers": 3}
@@ -81,9 +82,7 @@ def results(
         "train_mean": 1.5 * generator.normal(size=(len(trainings), LATENTS, latent_dim)),
         "train_log_var": generator.normal(-4, 0.5, size=(len(trainings), LATENTS, latent_dim)),
     }
-    table = pd.DataFrame(rows)
-    final = table[table["step"] == steps[-1]].reset_index(drop=True)
-    return SimpleNamespace(table=table, final=final, arrays=arrays)
+    return Results(Study(data=Data("tetrominoes"), steps=steps[-1]), pd.DataFrame(rows), arrays, {})
 
 
 def lines(panel):

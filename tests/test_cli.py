@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ratereg import CATALOG, MLP, Bernoulli, Data
+from ratereg import CATALOG, MLP, Bernoulli, Data, cli
 from ratereg.cli import _value
 from ratereg.data import given
+from ratereg.studies.results import find_published
 
 SOURCES = Path(__file__).parents[1] / "src"
 TINY = [
@@ -91,7 +93,6 @@ def test_a_setting_is_a_literal_a_value_of_the_package_or_text(text: str, value:
         (["run", "plane", "--set", "steps=3", "--device", "cpu,gpu"], "device is 'gpu', which is not here"),
         (["run", "plane", "--set", "steps=3", "--max-members", "0"], "max_members is 0"),
         (["run", "plane", "--set", "steps=3", "--max-members", "many"], "--max-members: invalid int value: 'many'"),
-        (["run", "plane", "--set", "steps=3", "--checkpoint-seconds", "-1"], "checkpoint_seconds is -1"),
         (["run", "plane", "--set", "likelihood=3"], "likelihood is 3"),
         (["run", "plane", "--data", "fashion-mnist"], "--data is 'fashion-mnist'; give NAME=FILE"),
         (["run", "plane", "--data", "tetrominoes=x.npz"], "with the name fashion-mnist or mnist"),
@@ -165,6 +166,48 @@ def test_studies_with_a_result_are_not_run_again_and_given_data_reach_the_proces
     assert ratereg("results", "plane", "--scale", "cpu", "--data", "fashion-mnist=there.npz") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing is left."
     assert os.environ[given.variable("fashion-mnist")] == str(tmp_path / "there.npz")
+
+
+def test_an_archive_carries_results_to_another_machine_and_replaces_none_there(
+    ratereg: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    archive, here = tmp_path / "carried.tar.gz", tmp_path / "elsewhere"
+    assert ratereg("results", "plane", "--scale", "cpu", "--archive", str(archive)) == 0
+    source = find_published(CATALOG["plane"]["cpu"].digest)
+    assert source is not None
+    (there := here / "plane" / source.name).mkdir(parents=True)
+    (there / "table.csv").write_text("its own")
+    monkeypatch.setattr(cli, "published_directory", lambda: here)
+    unpack = ["results", "--unpack", "--archive"]
+    assert ratereg(*unpack, str(archive)) == 0
+    assert (there / "table.csv").read_text() == "its own"
+    assert (there / "arrays.npz").read_bytes() == (source / "arrays.npz").read_bytes()
+    capsys.readouterr()
+    assert ratereg(*unpack, str(archive)) == 0
+    assert capsys.readouterr().out.startswith("unpacked: 0 files")
+    with tarfile.open(tmp_path / "outside.tar", "w") as tar:
+        tar.add(source / "table.csv", "results/../../outside.csv")
+    (tmp_path / "damaged.tar.gz").write_bytes(archive.read_bytes()[:5000])
+    for name in ("outside.tar", "damaged.tar.gz"):
+        assert ratereg(*unpack, str(tmp_path / name)) == 2
+        assert f"{name} can't be read" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("outside.csv"))
+
+
+def test_the_members_of_a_committed_result_are_listed_with_their_numbers(
+    ratereg: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ratereg("reproduce", "plane", "--scale", "cpu") == 0
+    _, *members, last = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert last[-1] == "--member."
+    study = CATALOG["plane"]["cpu"]
+    assert [member[0] for member in members] == [str(number) for number in range(len(study))]
+    assert [(int(member[-2]), float(member[-1])) for member in members] == [
+        (one.seed, one.beta) for one in study.members
+    ]
 
 
 def test_the_commands_are_listed_if_none_is_given(

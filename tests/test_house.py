@@ -108,15 +108,16 @@ FLOORS = {
     "evaluation": BOTTOM | {"data", "models"},
     "measurements": BOTTOM | {"data", "models", "evaluation"},
     "studies": BOTTOM | {"data", "models", "training", "evaluation", "measurements"},
-    # Pictures and sentences are made of results. Two widgets draw images and densities as they are asked for.
+    # Pictures and sentences are made of results. Claims ask which measurements a study has, and a widget computes
+    # densities.
     "summary": RESULTS,
-    "claims": RESULTS,
+    "claims": RESULTS | {"measurements"},
     "plots": RESULTS,
-    "widgets": RESULTS | {"data", "evaluation"},
+    "widgets": RESULTS | {"evaluation"},
     # The rooms on top know every floor, and each other only as listed.
     "live": {*RESULTS, "data", "models", "training", "evaluation", "measurements"},
-    "report": {*RESULTS, "data", "models", "training", "evaluation", "measurements", "reproduce", "rerun"},
-    "rerun": {*RESULTS, "data"},
+    "report": {*RESULTS, "data", "models", "training", "evaluation", "measurements", "rerun"},
+    "rerun": RESULTS,
 }
 
 

@@ -5,8 +5,8 @@ understands becomes plain Markdown, and Colab's notebook begins with a cell that
 """
 
 import posixpath
-import re
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
+from ratereg.rerun.text_notebooks import plain_markdown
 from ratereg_repository import requirement
 
 
@@ -61,28 +62,17 @@ def section(env: BuildEnvironment, page: str, label: str, words: str | None) -> 
     return f"[{words}]({posixpath.relpath(target, posixpath.dirname(page) or '.')}.ipynb)"
 
 
-def plain(text: str, env: BuildEnvironment, page: str) -> str:
-    """Return a cell's MyST as the Markdown that every Jupyter shows."""
-
-    def role(match: re.Match[str]) -> str:
-        name, content = match.groups()
-        words, target = found.groups() if (found := re.fullmatch(r"(.*?)\s*<(.*)>", content)) else (None, content)
-        target = target.lstrip("~!")
-        if name == "eq":
-            return f"({number(env, target)})"
-        if name == "numref":
-            return f"Figure {number(env, target)}"
-        if name == "ref":
-            return section(env, page, target, words)
-        if name.startswith("cite"):
-            return f"[{target}]"
-        return words or target if name in ("doc", "term", "glue:text") else f"`{words or target}`"
-
-    text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
-    text = re.sub(r"^```\{(?!code-cell).*?^```$", "*(Shown on the book's site.)*", text, flags=re.M | re.S)
-    text = re.sub(r"\$\$ *\(([\w-]+)\)", lambda match: rf"\tag{{{number(env, match[1])}}}" + "\n$$", text)
-    text = re.sub(r"\{([\w:]+)\}`([^`]+)`", role, text)
-    return re.sub(r"(?<!!)\[([^\]]+)\]\(([\w-]+)\)", lambda match: section(env, page, match[2], match[1]), text)
+def in_words(env: BuildEnvironment, page: str, name: str, target: str, words: str | None) -> str:
+    """Return Markdown instead of a role of MyST."""
+    if name == "eq":
+        return f"({number(env, target)})"
+    if name == "numref":
+        return f"Figure {number(env, target)}"
+    if name == "ref":
+        return section(env, page, target, words)
+    if name.startswith("cite"):
+        return f"[{target}]"
+    return words or target if name in ("doc", "term", "glue:text") else f"`{words or target}`"
 
 
 def offer_notebook(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
@@ -106,7 +96,7 @@ def write_notebooks(app: Sphinx, failure: Exception | None) -> None:
         for index, cell in enumerate(notebook.cells):
             cell.id = f"cell-{index}"
             if cell.cell_type == "markdown":
-                cell.source = plain(cell.source, app.env, page)
+                cell.source = plain_markdown(cell.source, partial(in_words, app.env, page))
         about = (
             f"*This is the page “{app.env.titles[page].astext()}” of the book, as executed. It runs where `ratereg` is "
             f"installed ({needs}), and finds the published results there.*"

@@ -5,6 +5,8 @@ import ast
 import os
 import shlex
 import sys
+import tarfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from ratereg import measurements, models
 from ratereg.data.known import KNOWN, read_known, variable, write_known
 from ratereg.storage import StorageError, cache_directory
 from ratereg.studies import CATALOG, Data, Results, load_or_run, published
-from ratereg.studies.results import find_published
+from ratereg.studies.campaign import make_results, pack
+from ratereg.studies.results import find_published, published_directory
 from ratereg.training.interruption import Stopped
 
 __all__ = ["main"]
@@ -78,11 +81,13 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _reproduce(arguments: argparse.Namespace) -> None:
     """Train a member of a committed result again, and print its numbers beside the committed ones."""
-    from ratereg.reproduce import committed, describe_members, reproduce
+    from ratereg.reproduce import committed, reproduce
 
     results = committed(arguments.name, arguments.scale)
     if arguments.member is None:
-        print(f"{describe_members(results)}\nGive one of these by --member.")
+        columns = ["member", "dataset", "split", "share", "n_train", "architecture", "prior", "seed", "beta"]
+        print(results.final.drop_duplicates("member")[columns].to_string(index=False))
+        print("Give one of these by --member.")
         return
     table = reproduce(
         results,
@@ -97,24 +102,46 @@ def _reproduce(arguments: argparse.Namespace) -> None:
 
 def _results(arguments: argparse.Namespace) -> None:
     """Run the published studies that have no result at a scale, and put their results into results/."""
-    if arguments.unpack:
-        if arguments.archive is None:
-            raise ValueError("--unpack needs an archive; give --archive FILE.tar.gz.")
-        print("\n".join(unpack(arguments.archive)) or "all of it is there already")
-        return
-    left = make_results(
-        arguments.names,
-        arguments.scale,
-        seconds=None if arguments.minutes is None else 60 * arguments.minutes,
-        archive=arguments.archive,
-        device=arguments.device,
-        max_members=arguments.max_members,
-        checkpoint_seconds=arguments.checkpoint_seconds,
-        say=lambda line: print(line, flush=True),
-    )
-    for one in left:
-        print(f"left: {one.name} at scale {one.scale}, {one.members} of {one.of} members, {spoken(one.seconds)}")
-    print(_to_resume() if left else "Nothing is left.")
+    if arguments.unpack and arguments.archive is None:
+        raise ValueError("--unpack needs an archive; give --archive FILE.tar.gz.")
+    if arguments.unpack or (arguments.archive and arguments.archive.is_file()):
+        print(f"unpacked: {_unpack(arguments.archive)} files of {arguments.archive} that were not there")
+        if arguments.unpack:
+            return
+    try:
+        left = make_results(
+            arguments.names,
+            arguments.scale,
+            seconds=None if arguments.minutes is None else 60 * arguments.minutes,
+            device=arguments.device,
+            max_members=arguments.max_members,
+            checkpoint_seconds=arguments.checkpoint_seconds,
+            say=lambda line: print(line, flush=True),
+        )
+    finally:
+        if arguments.archive:
+            pack(arguments.archive)
+    print(f"left: {', '.join(left)}. {_to_resume()}" if left else "Nothing is left.")
+
+
+def _unpack(archive: Path) -> int:
+    """Put the results of an archive where results lie, without replacing any, and return how many files these are."""
+    made = 0
+    try:
+        with tarfile.open(archive) as tar:
+            for entry in tar:
+                name = entry.name.removeprefix("results/")
+                place = published_directory() / name
+                # It raises an error if the place is outside.
+                tarfile.data_filter(entry.replace(name=name), str(published_directory()))
+                if (content := tar.extractfile(entry)) and not place.exists():
+                    whole = content.read()
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(whole)
+                    made += 1
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise ValueError(f"archive: {archive} can't be read: {error}; give one that `ratereg results` wrote.") from None
+    return made
 
 
 def _data(arguments: argparse.Namespace) -> None:

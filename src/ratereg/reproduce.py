@@ -21,7 +21,7 @@ from ratereg.studies.results import find_published
 from ratereg.studies.run import checked_devices, complete
 from ratereg.studies.shard import model_of
 
-__all__ = ["committed", "describe_members", "reproduce"]
+__all__ = ["committed", "reproduce"]
 
 _QUANTITIES = ("rate", "distortion", "mutual_information", "marginal_kl")
 
@@ -36,17 +36,6 @@ def committed(name: str, scale: str | None = None) -> Results:
     if place is None:
         raise ValueError(f"reproduce: name is {name!r}, which has no committed result at that scale; give another one.")
     return Results.load(place)
-
-
-def describe_members(results: Results) -> str:
-    """Return a line for each member of a result, with its number."""
-    lines = []
-    for number, (data, network, prior, seed, beta) in enumerate(results.study.members):
-        counts = {"share": data.share, "n_train": data.n_train, "binarize": data.binarize}
-        images = "".join(f", {name} {value}" for name, value in counts.items() if value)
-        what = f"{data.source} {data.split}{images}; {network.label}; {prior.label} prior"
-        lines.append(f"{number:4}  {what}; seed {seed}; beta {beta:g}")
-    return "\n".join(lines)
 
 
 def reproduce(

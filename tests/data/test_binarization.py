@@ -1,5 +1,6 @@
 """Binary images: drawn once, or anew at each step of training."""
 
+import inspect
 import math
 from pathlib import Path
 
@@ -12,9 +13,6 @@ from ratereg import data
 from ratereg.data.binarization import binarized
 from ratereg.models import MLP, VAE, Bernoulli
 from ratereg.storage import load_checkpoint, save_checkpoint
-from ratereg.studies import Data, Study, load_or_run, published
-from ratereg.studies.results import Results
-from ratereg.summary import data_label
 from ratereg.training import Streams, Trainer
 
 GRAY = np.random.default_rng(0).integers(0, 256, (60, 6, 5), dtype=np.uint8)
@@ -77,10 +75,18 @@ def test_tetrominoes_are_binarized_too() -> None:
     assert set(images.pixels.unique().tolist()) == {0, 255}
 
 
-@pytest.mark.parametrize("binarize", ["random", "", "Static"])
-def test_other_kinds_are_refused(binarize: str) -> None:
-    with pytest.raises(ValueError, match=r"binarize is .*; give None, 'static' or 'dynamic'"):
-        Data("tetrominoes", binarize=binarize).load()
+def test_binarized_refuses_other_types_and_rows() -> None:
+    gray = torch.from_numpy(GRAY)[:, None]
+    checked = inspect.unwrap(binarized)
+    for pixels, rows, message in (
+        (gray.float(), np.arange(60), r"pixels has type torch\.float32 and shape \(60, 1, 6, 5\); give uint8"),
+        (gray[:, 0], np.arange(60), r"shape \(60, 6, 5\)"),
+        (gray, np.arange(59), r"rows has shape \(59,\); give 60 rows"),
+        (gray, np.arange(60)[::-1], r"rows .* ascending"),
+        (gray, np.arange(60) - 1, r"rows .* not negative"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            checked(pixels, rows)
 
 
 # Training on draws of its own
@@ -140,41 +146,3 @@ def test_a_run_on_draws_resumes_exactly(tmp_path: Path) -> None:
     resumed.advance(15)
     for name, value in straight.state().items():
         assert torch.equal(value, resumed.state()[name]), name
-
-
-# Studies
-
-
-@pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
-    np.save(tmp_path / "gray.npy", GRAY)
-    kinds = [Data(tmp_path / "gray.npy", binarize=kind) for kind in (None, "static", "dynamic")]
-    return Study(kinds, MLP(1, 16, 2), betas=[1.0, 0.1], steps=30, batch_size=8, records=2, precision="float32")
-
-
-def test_a_study_keeps_gray_static_and_dynamic_images_apart(study: Study) -> None:
-    results = load_or_run(study, progress=False)
-    table = results.final[results.final["partition"] == "test"]
-    names = ["gray", "gray, static binarization", "gray, dynamic binarization"]
-    assert table["dataset"].drop_duplicates().tolist() == names
-    assert np.isfinite(table[["rate", "distortion"]]).all(axis=None)
-    # Equal initial weights, and different images from the first step on.
-    assert table["distortion"].nunique() == len(table)
-    originals = results.arrays["test_originals"]
-    assert set(np.unique(originals[1:]).tolist()) == {0, 255}
-    np.testing.assert_array_equal(originals[1], originals[2])
-    again = Results.load(results.directory)
-    assert again.study == study
-    assert again.table["dataset"].drop_duplicates().tolist() == names
-    labels = [data_label(table[table["dataset"] == name]) for name in names]
-    assert labels[1] == "gray, static binarization, 30 training images"
-    assert len(set(labels)) == 3
-
-
-def test_binarization_is_part_of_the_digest_and_none_leaves_it_as_it_was() -> None:
-    assert published("capacity", "cpu").digest == "cbf3da02d64a"
-    kinds = [Study(Data("mnist", binarize=kind)) for kind in (None, "static", "dynamic")]
-    assert len({one.digest for one in kinds}) == 3
-    assert Study(Data("mnist")).digest == kinds[0].digest
-    assert all(Study.from_settings(one.settings) == one for one in kinds)

@@ -1,3 +1,8 @@
+import os
+import socket
+import struct
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,7 @@ from ratereg.data import ImageSet, splits, tetrominoes
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 5, 4, 3), dtype=np.uint8)
+RAMP = np.arange(12.0)[:, None]
 
 
 def in_file_order(images: ImageSet) -> np.ndarray:
@@ -161,6 +167,17 @@ def test_arrays_that_are_no_images_are_refused(array: np.ndarray, message: str) 
         ({"images": PIXELS, "factors": np.full((12, 1), np.nan)}, "factors holds NaN"),
         ({"images": PIXELS, "factors": np.ones((12, 1)), "factor_names": np.array(["a", "b"])}, "give 1 texts"),
         ({"images": PIXELS, "factors": np.ones((12, 2)), "factor_names": np.array(["a", "a"])}, "name twice"),
+        ({"images": PIXELS, "factors": np.ones((12, 1), complex)}, "factors has .* type complex128"),
+        (
+            {"images": PIXELS, "factors": RAMP, "factor_periods": np.array([11.0])},
+            r"is \[11\.0\]; give 1 numbers above",
+        ),
+        ({"images": PIXELS, "factors": RAMP, "factor_periods": np.array([np.nan])}, r"is \[nan\]; give 1 numbers"),
+        (
+            {"images": PIXELS, "factors": RAMP, "factor_periods": np.array([-9.0])},
+            "factor_periods is .* give 1 numbers",
+        ),
+        ({"images": PIXELS, "factors": RAMP, "factor_periods": np.ones(2)}, "give 1 numbers above the ranges"),
         ({"train": PIXELS, "test": PIXELS[:, 1:]}, r"\(5, 4, 3\) in train and \(4, 4, 3\) in test"),
         ({"train": PIXELS, "test": PIXELS[:0]}, "test has .* which is empty"),
         ({"train": PIXELS, "test": PIXELS, "test_labels": np.arange(12)}, "labels on one side only"),
@@ -173,6 +190,12 @@ def test_npz_files_that_are_no_images_are_refused(tmp_path: Path, arrays: dict[s
         data.load(tmp_path / "a.npz")
 
 
+def claiming(shape: tuple[int, ...]) -> bytes:
+    """A .npy file whose header claims more than there is."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + b"few"
+
+
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
     np.save(tmp_path / "whole.npy", PIXELS)
@@ -181,12 +204,52 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-200])
     (tmp_path / "empty.npy").touch()
     (tmp_path / "text.npy").write_text("no array")
+    (tmp_path / "huge.npy").write_bytes(claiming((10**9, 10**4, 10**4)))
+    (tmp_path / "endless.npy").write_bytes(claiming((10**30, 5, 5)))
+    (tmp_path / "header.npy").write_bytes(b"\x93NUMPY\x02\x00" + b"\xff" * 40)
     damaged = bytearray((tmp_path / "whole.npz").read_bytes())
     damaged[200] ^= 1
     (tmp_path / "damaged.npz").write_bytes(damaged)
-    for name in ("pickled.npy", "cut.npy", "cut.npz", "empty.npy", "text.npy", "damaged.npz"):
-        with pytest.raises(ValueError, match=f"{name}' cannot be read as arrays"):
-            data.load(tmp_path / name)
+    for path in tmp_path.iterdir():
+        if path.stem != "whole":
+            with pytest.raises(ValueError, match=f"{path.name}' cannot be read as arrays"):
+                data.load(path)
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+SPECIAL = {
+    "a FIFO": make_fifo,
+    "a socket": make_socket,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a broken link": lambda path: path.symlink_to("nowhere"),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("kind", "make"), SPECIAL.items())
+def test_what_is_no_regular_file_is_refused_at_once(
+    kind: str, make: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+    write_images(Path("set"), PIXELS)
+    for path in (Path("x.npz"), Path("set/5.png")):
+        make(path)
+        source = path if path.suffix == ".npz" else path.parent
+        missing = kind == "a broken link" and source == path
+        error, message = (
+            (FileNotFoundError, "is not there") if missing else (ValueError, f"{path} is {kind}; remove it")
+        )
+        for read in (data.load, lambda one: data.Data(one).content):
+            with pytest.raises(error, match=message):
+                read(source)
 
 
 # Folders of images
@@ -255,6 +318,10 @@ def test_folders_that_are_no_images_are_refused(tmp_path: Path) -> None:
     write_images(tmp_path / "deep", PIXELS[:2])
     Image.fromarray(PIXELS[0, ..., 0].astype(np.uint16)).save(tmp_path / "deep" / "image0.png")
     refused("deep", r"image0\.png has the color mode I;16; give 8-bit gray or RGB")
+    frames = [Image.fromarray(image) for image in PIXELS[:3]]
+    (tmp_path / "film").mkdir()
+    frames[0].save(tmp_path / "film" / "a.gif", save_all=True, append_images=frames[1:])
+    refused("film", r"a\.gif holds 3 images; give one a file")
     write_images(tmp_path / "mixed", PIXELS[:2])
     (tmp_path / "mixed" / "class").mkdir()
     refused("mixed", r"both files \(image0\.png\) and folders \(class/\)")
@@ -264,6 +331,30 @@ def test_folders_that_are_no_images_are_refused(tmp_path: Path) -> None:
     write_images(tmp_path / "other" / "train" / "a", PIXELS[:2])
     write_images(tmp_path / "other" / "test" / "b", PIXELS[:2])
     refused("other", "other classes in train/ than in test/")
+
+
+def test_an_image_that_claims_to_be_huge_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(tmp_path, PIXELS)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9)
+    with pytest.raises(ValueError, match=r"image0\.png cannot be read as an image \(Image size .* exceeds limit"):
+        data.load(tmp_path)
+
+
+def test_folders_that_may_not_be_read_are_refused() -> None:
+    with tempfile.TemporaryDirectory() as made:
+        write_images(Path(made, "set", "class"), PIXELS)
+        Path(made, "set", "class").chmod(0)
+        Path(made).chmod(0o755)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)  # root may read everywhere
+        try:
+            with pytest.raises(ValueError, match=r"set/class' cannot be read: Permission denied"):
+                data.load(Path(made, "set"))
+        finally:
+            if root:
+                os.seteuid(0)
+            Path(made, "set", "class").chmod(0o755)
 
 
 # Arguments
@@ -290,15 +381,11 @@ def test_missing_paths_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"split": "random"}, "split is 'random'; give one of 'default', 'checkerboard', 'cv', 'cd'"),
-        ({"split": "cv"}, "share is None; give a number between 0 and 1"),
-        ({"split": "cv", "share": 1.0}, r"share is 1\.0; give a number"),
-        ({"share": 0.5}, r"share is 0\.5, which the split 'default' does not take"),
+        ({"split": "random"}, "split is 'random'; give one of"),
         ({"split": "checkerboard"}, "needs factors that vary, and 'array' has none; give 'default' or 'cv'"),
         ({"split": "cd", "share": 0.5}, "needs factors that vary"),
         ({"n_train": 7}, "n_train is 7; give an integer from 1 to 6"),
-        ({"n_test": 0}, "n_test is 0; give a positive integer"),
-        ({"seed": -1}, "seed is -1; give an integer that is not negative"),
+        ({"n_test": 7}, "n_test is 7; give an integer from 1 to 6"),
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, object], message: str) -> None:

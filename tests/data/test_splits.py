@@ -111,6 +111,14 @@ def test_splits_that_leave_a_side_empty_are_refused() -> None:
         splits.checkerboard(np.zeros((3, 1)), {"factor": (0.0, 1.0)})
 
 
+def test_factors_without_a_column_for_each_range_are_refused() -> None:
+    for split in (splits.checkerboard, lambda factors, ranges: splits.cd(factors, ranges, 0.5)):
+        with pytest.raises(
+            ValueError, match=rf"shape \({COUNT}, 4\); give a column for each of the ranges, angle, hue"
+        ):
+            split(FACTORS[:, :4], RANGES)
+
+
 @pytest.mark.parametrize("size", [0, 11, -1, True])
 def test_subsets_that_are_none_are_refused(size: object) -> None:
     with pytest.raises(ValueError, match=r"n_test is .*from 1 to 10"):

@@ -4,12 +4,12 @@ import io
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Browser
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
@@ -54,35 +54,15 @@ display({{"image/svg+xml": svg, "text/csv": "x,{name}\\n1,6\\n2,4\\n", "{figure}
 {end}"""
 
 
-class Page(HTMLParser):
-    """A page's downloads (address and text), and the attributes of its pictures."""
+def downloads(page: Path) -> list[tuple[str, Path]]:
+    """Return the texts of a page's links to download, each with the file that it leads to."""
+    links = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select("a.download[href]")
+    assert not any(str(link["href"]).startswith(("/", "http:", "https:", "file:")) for link in links)
+    return [(link.get_text(), (page.parent / unquote(str(link["href"]))).resolve()) for link in links]
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.downloads: dict[str, str] = {}
-        self.images: list[dict[str, str | None]] = []
-        self._open = ""
-        self.feed(path.read_text(encoding="utf-8"))
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        of = dict(attrs)
-        if tag == "a" and "download" in (of.get("class") or "").split():
-            self._open = of["href"] or ""
-            self.downloads[self._open] = ""
-        elif tag == "img":
-            self.images.append(of)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open = "" if tag == "a" else self._open
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.downloads[self._open] += data
-
-    def target(self, address: str) -> Path:
-        assert not address.startswith(("/", "http:", "https:", "file:")), address
-        return (self.path.parent / unquote(address)).resolve()
+def pictures(page: Path) -> list[Tag]:
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").find_all("img")
 
 
 def write_page(path: Path, name: str, source: str, end: str = "") -> None:
@@ -144,20 +124,17 @@ each_page = pytest.mark.parametrize(("page", "name", "source"), PAGES)
 
 @each_page
 def test_a_caption_links_to_notebook_result_and_data(built: Path, page: str, name: str, source: str) -> None:
-    shown = Page(built / f"{page}.html")
-    by_text = {text: shown.target(address) for address, text in shown.downloads.items()}
-    data = by_text.pop("data of the figure (CSV)")
+    files = dict(downloads(built / f"{page}.html"))
+    data = files.pop("data of the figure (CSV)")
     assert (data.name, data.read_text()) == (f"{name}.csv", f"x,{name}\n1,6\n2,4\n")
-    assert by_text.pop(source) == built / "_sources" / f"{page}.ipynb"
-    contents = {text: path.read_text() for text, path in by_text.items()}
+    assert files.pop(source) == built / "_sources" / f"{page}.ipynb"
+    contents = {text: path.read_text() for text, path in files.items()}
     assert contents == {RESULT: "of table.csv", "settings": "of study.json", "provenance": "of provenance.json"}
 
 
 @each_page
-def test_the_words_for_a_picture_are_the_authors_and_the_description(
-    built: Path, page: str, name: str, source: str
-) -> None:
-    (image,) = Page(built / f"{page}.html").images
+def test_alternative_text_is_the_authors_and_the_description(built: Path, page: str, name: str, source: str) -> None:
+    (image,) = pictures(built / f"{page}.html")
     assert str(image["src"]).endswith(".svg")
     assert image["alt"] == f"A falling line. {name} falls from 6 to 4."
 
@@ -169,19 +146,12 @@ def test_the_notebook_to_download_has_its_outputs(built: Path, page: str, name: 
     assert outputs == [{"image/svg+xml", "text/csv", FIGURE}]
 
 
-@pytest.mark.parametrize("builder", ["singlehtml", "dirhtml"])
-def test_other_pages_of_html_link_to_the_same_files(book: Path, built: Path, builder: str) -> None:
-    folder, warned = build(book, builder)
+def test_a_book_on_one_page_links_to_the_files_of_all_its_pages(book: Path, built: Path) -> None:
+    folder, warned = build(book, "singlehtml")
     assert warned == ""
-    for path in [folder / "index.html"] + ([folder / "notebooks/chapter/index.html"] if builder == "dirhtml" else []):
-        shown = Page(path)
-        assert len(shown.downloads) == (7 if builder == "singlehtml" else 5)
-        assert all(shown.target(address).is_file() for address in shown.downloads)
-
-
-def test_a_book_of_text_has_no_links(book: Path, built: Path) -> None:
-    folder, _ = build(book, "text")
-    assert "data of the figure (CSV)" in (folder / "index.txt").read_text()
+    files = downloads(folder / "index.html")
+    assert {"book/index.md", "notebooks/chapter.md", RESULT} <= {text for text, _ in files}
+    assert all(path.is_file() for _, path in files)
 
 
 @each_page
@@ -202,21 +172,18 @@ def test_small_letters_are_legible_on_a_phone_and_only_the_figure_scrolls(
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def pages(site: Path) -> list[Page]:
-    return [Page(path) for path in (site / "index.html", *sorted((site / "notebooks").glob("*.html")))]
-
-
-def test_every_download_of_the_site_is_there_and_figures_data_can_be_read(pages: list[Page]) -> None:
-    downloads = [(page, address, text) for page in pages for address, text in page.downloads.items()]
-    assert [(page.path.name, address) for page, address, _ in downloads if not page.target(address).is_file()] == []
-    data = [page.target(address) for page, address, text in downloads if text == "data of the figure (CSV)"]
+def test_every_download_of_the_site_is_there_and_figures_data_can_be_read(site: Path) -> None:
+    data = []
+    for page in (site / "index.html", *(site / "notebooks").glob("*.html")):
+        files = downloads(page)
+        assert [str(path) for _, path in files if not path.is_file()] == [], page.name
+        data += [path for text, path in files if text == "data of the figure (CSV)"]
     assert len(data) >= 20
     for path in data:
         assert len(pd.read_csv(path)), path.name
         assert path.stat().st_size < 1_000_000, path.name
 
 
-def test_the_words_for_pictures_have_no_mathematical_notation(pages: list[Page]) -> None:
-    words = [str(image["alt"]) for page in pages for image in page.images if image.get("alt")]
-    assert [one for one in words if re.search(r"[$\\{}]", one)] == []
+def test_alternative_text_has_no_mathematical_notation(site: Path) -> None:
+    texts = [str(image["alt"]) for page in (site / "notebooks").glob("*.html") for image in pictures(page)]
+    assert [text for text in texts if re.search(r"[$\\{}]", text)] == []

@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, Page
 
 from ratereg.rerun.outcomes import Figure, Outcome
 from ratereg.rerun.page import Column, write_page
+from reader import DESKTOP, PHONE, serious_faults
 
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 CAPTION = "A curve of $D$ against $R$ for a `study`.\n\nMade from {glue:text}`source`."
 FIGURES = ("fig-curve", "fig-images")
 
@@ -38,34 +38,21 @@ def page(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> It
     context.close()
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there; `make set-up` fetches it.")
-@pytest.mark.parametrize("width", [1400, 390])
-def test_axe_finds_no_serious_violation(page: Page, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 844})
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("axe.run()")["violations"]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
-
-
-def test_a_phone_shows_figures_below_each_other_and_nothing_wider(page: Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    places = [one.bounding_box() for one in page.locator("figure").all()]
-    assert len({place["x"] for place in places if place}) == 1
-    assert all(place and place["x"] + place["width"] <= 390 for place in places)
-
-
-def test_a_desktop_has_a_column_for_each_value_of_the_last_axis(page: Page) -> None:
-    page.set_viewport_size({"width": 1400, "height": 900})
+@pytest.mark.parametrize(("size", "columns"), [(DESKTOP, 2), (PHONE, 1)], ids=["desktop", "phone"])
+def test_figures_have_a_column_for_each_value_of_the_last_axis_where_there_is_room(
+    page: Page, size: tuple[int, int], columns: int
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    assert serious_faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     places = [one.bounding_box() for one in page.locator("figure").all()]
     assert len(places) == len(FIGURES) * 6
-    assert len({place["x"] for place in places if place}) == 2
+    assert len({place["x"] for place in places if place}) == columns
+    assert all(place and place["x"] + place["width"] <= size[0] for place in places)
 
 
 def test_headings_are_in_order_and_each_picture_is_described(page: Page) -> None:
-    headings = page.locator("h1, h2, h3").all()
-    levels = [int(one.evaluate("e => e.tagName[1]")) for one in headings]
-    assert levels == [1, 2, 2, 2, 3, 3]
+    assert page.locator("h1, h2, h3").evaluate_all("all => all.map(e => +e.tagName[1])") == [1, 2, 2, 2, 3, 3]
     assert {one.get_attribute("alt") for one in page.locator("img").all()} == {"A circle."}
 
 

@@ -70,11 +70,3 @@ def test_the_search_field_opens_by_keyboard_and_searches(reader: Reader) -> None
     page.wait_for_selector("#search-results ul.search li a")
     reader.path = ""
     assert "search.html?q=posterior" in page.url
-
-
-def test_a_link_leads_from_page_to_page(reader: Reader) -> None:
-    page = reader.open("index")
-    page.locator(".prev-next-footer .right-next").click()
-    page.wait_for_url(f"{reader.address}notebooks/*.html")
-    reader.path = ""
-    assert page.locator("article h1").is_visible()

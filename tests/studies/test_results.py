@@ -1,18 +1,21 @@
-"""Results of earlier versions of the package, which lack columns that there are today."""
+"""Result directories that are not what they were are refused by name."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ratereg import MLP, Data, Results, Study
-from ratereg.studies.results import find_published
+from ratereg import MLP, Data, Results, Study, load_or_run
+from ratereg.measurements import Latents, Pictures
+from ratereg.studies import ResultsError
 from synthetic import synthetic
 
-STUDY = Study(
-    Data("tetrominoes", n_train=64, n_test=32), MLP(1, 8, 2), betas=[1, 0.1], steps=100, latents=4, pictures=1
-)
+STUDY = Study(Data("tetrominoes", n_train=64, n_test=32), MLP(1, 8, 2), betas=[1, 0.1], steps=100)
+STUDY = STUDY.measuring(Latents(count=4), Pictures(count=1))
 
 
 @pytest.fixture
@@ -21,44 +24,82 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "result"
 
 
-def without(directory: Path, *columns: str) -> Results:
-    table = pd.read_csv(directory / "table.csv")
-    table.drop(columns=list(columns)).to_csv(directory / "table.csv", index=False)
-    return Results.load(directory)
+def test_what_is_saved_is_loaded(directory: Path) -> None:
+    saved, loaded = synthetic(STUDY), Results.load(directory)
+    pd.testing.assert_frame_equal(saved.table, loaded.table, check_dtype=False)
+    assert loaded.study == STUDY
+    for name, values in saved.arrays.items():
+        np.testing.assert_array_equal(values, loaded.arrays[name])
 
 
-def test_a_result_without_the_negative_elbo_gets_it_and_no_error_of_it(directory: Path) -> None:
-    table = without(directory, "negative_elbo", "negative_elbo_se").table
-    np.testing.assert_allclose(table["negative_elbo"], table["rate"] + table["distortion"], rtol=1e-14)
-    assert table["negative_elbo_se"].isna().all()
-    assert len(table) == len(STUDY) * len(STUDY.record_steps) * 2
+def edit_the_study(directory: Path) -> None:
+    settings = json.loads((directory / "study.json").read_text())
+    (directory / "study.json").write_text(json.dumps(settings | {"steps": 101}))
 
 
-def test_a_result_that_has_the_negative_elbo_keeps_it(directory: Path) -> None:
-    table = pd.read_csv(directory / "table.csv")
-    table["negative_elbo"] += 1
-    table.to_csv(directory / "table.csv", index=False)
-    loaded = Results.load(directory).table
-    np.testing.assert_allclose(loaded["negative_elbo"], loaded["rate"] + loaded["distortion"] + 1, rtol=1e-12)
-    assert (loaded["negative_elbo_se"] == 0.1).all()
+def cut_the_table(directory: Path) -> None:
+    lines = (directory / "table.csv").read_text().splitlines(keepends=True)
+    (directory / "table.csv").write_text("".join(lines[:-3]))
 
 
-def test_a_result_without_the_step_of_divergence_diverged_nowhere(directory: Path) -> None:
-    assert without(directory, "diverged_at").table["diverged_at"].isna().all()
+def empty_the_table(directory: Path) -> None:
+    (directory / "table.csv").write_text("")
 
 
-@pytest.mark.parametrize("digest", ["cbf3da02d64a", "dc8e247f10fe"])
-def test_the_oldest_committed_results_can_be_read_with_todays_columns(digest: str) -> None:
-    directory = find_published(digest)
-    assert directory is not None
-    results = Results.load(directory)
-    assert results.study.digest == digest
-    final = results.final
-    np.testing.assert_allclose(final["negative_elbo"], final["rate"] + final["distortion"], rtol=1e-9)
-    assert final["diverged_at"].isna().all()
+def swap_the_table(directory: Path) -> None:
+    synthetic(STUDY.replace(betas=[1, 0.2])).save(directory.with_name("other"))
+    shutil.copy(directory.with_name("other") / "table.csv", directory / "table.csv")
 
 
-def test_a_directory_that_lacks_a_file_is_refused_by_its_name(directory: Path) -> None:
-    (directory / "table.csv").unlink()
-    with pytest.raises(FileNotFoundError, match=r"lacks table\.csv"):
+def damage_the_arrays(directory: Path) -> None:
+    content = (directory / "arrays.npz").read_bytes()
+    (directory / "arrays.npz").write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        (edit_the_study, "study.json"),
+        (cut_the_table, "table.csv"),
+        (empty_the_table, "table.csv"),
+        (swap_the_table, "table.csv"),
+        (damage_the_arrays, "arrays.npz"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_files_that_were_changed_are_refused(directory: Path, damage: Callable[[Path], None], name: str) -> None:
+    damage(directory)
+    with pytest.raises(ResultsError, match=f"{name} is not the file that was written"):
         Results.load(directory)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"content": {"study.json": 3}}'])
+def test_a_damaged_provenance_is_refused(directory: Path, content: str) -> None:
+    (directory / "provenance.json").write_text(content)
+    with pytest.raises(ResultsError, match=str(directory)):
+        Results.load(directory)
+
+
+@pytest.mark.parametrize("name", ["study.json", "table.csv", "arrays.npz", "provenance.json"])
+def test_a_directory_that_lacks_a_file_is_refused_by_its_name(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+    with pytest.raises(ResultsError, match=f"lacks {name}"):
+        Results.load(directory)
+
+
+def test_another_studys_folder_in_the_cache_is_not_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path))
+    other = STUDY.replace(betas=[1, 0.2])
+    synthetic(other).save(tmp_path / "studies" / STUDY.digest)
+    with pytest.raises(ResultsError, match=f"another study, {other.digest}"):
+        load_or_run(STUDY)
+
+
+def test_a_result_directory_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="disk full"):
+        synthetic(STUDY).save(tmp_path / "result")
+    assert not list(tmp_path.iterdir())

@@ -1,15 +1,10 @@
 import dataclasses
-import json
-import re
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from ipywidgets.embed import dependency_state
 
 import ratereg
-from ratereg import MLP, Data, claims, plots, widgets
-from ratereg.data import splits, tetrominoes
+from ratereg import MLP, Data, claims, plots
 from ratereg.measurements import ByDistance
 from ratereg.plots.difficulty import beta_colors
 from synthetic import synthetic
@@ -68,10 +63,9 @@ def test_near_and_far_have_a_verdict_for_each_outcome(slope, verdict):
     assert set(lacking["seeds"]) == {0}
 
 
-@pytest.mark.parametrize("function", [claims.contrast_by_distance, plots.distance_distortion])
-def test_results_without_distances_are_refused(function):
+def test_results_without_distances_are_refused():
     with pytest.raises(ValueError, match="no distances; give"):
-        function(synthetic(STUDY.without(ByDistance)))
+        claims.contrast_by_distance(synthetic(STUDY.without(ByDistance)))
 
 
 @pytest.mark.parametrize(("more", "verdict"), [(-2, "improves"), (2, "worsens")])
@@ -99,10 +93,10 @@ def test_betas_have_colors_of_their_own_the_same_in_any_order():
 
 def test_data_sets_are_drawn_from_near_to_far_with_the_steps_of_those_of_another_age():
     results = synthetic(STUDY)
-    other = synthetic(STUDY.replace(data=Data("tetrominoes", split="checkerboard"), steps=700, distances=0))
+    other = synthetic(STUDY.replace(data=Data("tetrominoes", split="checkerboard"), steps=700).without(ByDistance))
     distances = DISTANCES | {"checkerboard, 81,920": 0.12}
     fig = plots.difficulty(results, distances=distances, others=[other])
-    assert [panel.get_title() for panel in fig.axes] == ["1 hidden layer", "3 hidden layers"]
+    assert [panel.get_title() for panel in fig.axes] == [MLP(layers=1).label, MLP(layers=3).label]
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == [
         "central block, 8,192\ndistance 0.070",
         "checkerboard, 81,920\n700 steps, distance 0.120",
@@ -139,72 +133,3 @@ def test_the_curves_along_distance_are_means_over_seeds():
     assert curves[0][:, 1] == pytest.approx(80)
     assert curves[1][:, 1] == pytest.approx(81 + 2 * np.linspace(0, 1, 8))
     assert curves[1][:, 0] == pytest.approx(np.linspace(0.05, 0.25, 8))
-
-
-@pytest.fixture(scope="module")
-def sides():
-    factors = tetrominoes.factors()
-    varying = factors[:, :5], tetrominoes.RANGES
-    rows = {"random halves": splits.default(len(factors)), "checkerboard": splits.checkerboard(*varying)}
-    rows["central"] = splits.cd(*varying, 0.1)
-    return {name: (factors[train], factors[test]) for name, (train, test) in rows.items()}
-
-
-def points_of(frame):
-    """Return the training and the test points of a frame, in units of the square, from its lower left corner."""
-    paths = [path.attrib for path in ElementTree.fromstring(frame).iter("{http://www.w3.org/2000/svg}path")]
-    dots = [np.array(re.findall(r"M(\d+) (\d+)h0", one["d"]), dtype=float) / 10 for one in paths if "transform" in one]
-    return [np.column_stack([(one[:, 0] - 86) / 370, 1 - (one[:, 1] - 66) / 370]) for one in dots]
-
-
-def test_each_pair_of_factors_has_a_frame_for_each_split_which_menu_and_slider_choose(sides):
-    box = widgets.factor_space(sides, dict.fromkeys(sides, 0.1), pairs=[("x", "y"), ("hue", "scale")])
-    menu, slider, stacks = box.children
-    assert [len(stack.children) for stack in stacks.children] == [3, 3]
-    assert menu.options == ("x and y", "hue and scale")
-    links = [one["state"] for one in dependency_state([box]).values() if one["model_name"] == "LinkModel"]
-    ties = {tuple(zip(link["source"], link["target"], strict=True)) for link in links}
-    ends = {(f"IPY_MODEL_{slider.model_id}", f"IPY_MODEL_{stack.model_id}") for stack in stacks.children}
-    ends |= {(f"IPY_MODEL_{menu.model_id}", f"IPY_MODEL_{stacks.model_id}")}
-    assert ties == {(end, ("index", "selected_index")) for end in ends}
-    assert len(json.dumps(dependency_state([box]))) < 200_000
-
-
-def test_a_slice_of_the_checkerboard_has_training_images_in_two_quarters_and_test_images_in_the_others(sides):
-    box = widgets.factor_space(sides, dict.fromkeys(sides, 0.123))
-    for stack in box.children[2].children:
-        train, test = points_of(stack.children[1].value)
-        assert len(train) > 100
-        assert len(test) == 80
-        for points, odd in ((train, False), (test, True)):
-            # Points are rounded to a tenth of a unit.
-            clear = points[(np.abs(points - 0.5) > 1e-3).all(axis=1)]
-            assert (((clear > 0.5).sum(axis=1) % 2 == 1) == odd).all()
-
-
-def test_a_frame_shows_all_training_images_of_its_slice_and_says_the_distance(sides):
-    distances = {"random halves": 0.11, "checkerboard": 0.22, "central": 0.33}
-    frame = widgets.factor_space(sides, distances).children[2].children[0].children[2].value
-    cube = tetrominoes.unit_cube(sides["central"][0])
-    inside = ((cube[:, :3] >= 0.36) & (cube[:, :3] < 0.5)).all(axis=1)
-    train, _ = points_of(frame)
-    assert train == pytest.approx(cube[inside][:, 3:], abs=3e-4)
-    label = ElementTree.fromstring(frame).attrib["aria-label"]
-    assert label.startswith(f"central: {inside.sum()} training images and ")
-    assert label.endswith("nearest training image: 0.33.")
-    assert "central: mean distance to training 0.33" in frame
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"splits": {}}, "splits is empty; give"),
-        ({"distances": {"checkerboard": 0.1, "central": 0.1}}, "distances lacks random halves; give"),
-        ({"pairs": [("x", "x")]}, "give two of angle, hue"),
-        ({"pairs": [("x", "shape")]}, "give two of angle, hue"),
-    ],
-)
-def test_splits_and_pairs_that_cannot_be_drawn_are_refused(sides, change, message):
-    given = {"splits": sides, "distances": dict.fromkeys(sides, 0.1)} | change
-    with pytest.raises(ValueError, match=message):
-        widgets.factor_space(**given)

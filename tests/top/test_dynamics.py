@@ -8,7 +8,7 @@ from ratereg import plots
 
 @pytest.fixture(scope="module")
 def made():
-    return results(data=("cv",), betas=(1, 0.1), steps=(1, 10, 100, 1000))
+    return results(data={"cv": 16_384}, betas=(1, 0.1), steps=(1, 10, 100, 1000))
 
 
 def test_a_path_is_that_of_the_means_over_seeds_in_the_order_of_steps(made):
@@ -51,7 +51,7 @@ def test_the_intervals_of_the_gap_are_paired_over_seeds():
         # Distortions differ a lot between seeds, and gaps little.
         return 100.0 * seed + (10 + seed**2) * (partition == "test")
 
-    fig = plots.training_parts(results(numbers, data=("cv",), betas=(1,)))
+    fig = plots.training_parts(results(numbers, data={"cv": 16_384}, betas=(1,)))
     shown = intervals(fig.axes[2], plots.beta_colors([1])[1])[-1]
     gap = 10 + 5 / 3
     ends = half_width([0, 1, 4])

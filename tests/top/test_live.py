@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import functools
-import io
 import os
 import re
 import signal
@@ -159,8 +158,10 @@ def test_the_words_of_the_picture_and_the_table_have_each_number_in_its_place() 
         first = 1000 * step
         of_beta = [[first + 1, first + 1, first, first], [first + 11, first + 11, first + 10, first + 10]]
         assert numbers_of(frame) == [step, 30, 1, *of_beta[0], 0.1, *of_beta[1]]
-    table = pd.read_html(io.StringIO(numbers_table(changed[changed["step"] == 30])))[0]
-    assert table.to_numpy().tolist() == [
+    cells = re.findall(
+        r"<t[hd]>(?:β)?([\d.]*)</t[hd]>", numbers_table(changed[changed["step"] == 30]).split("<tbody>")[1]
+    )
+    assert np.array(cells, dtype=float).reshape(2, 6).tolist() == [
         [1, 30000.0, 30000.1, 30000.2, 30000.3, 30001.3],
         [0.1, 30010.0, 30010.1, 30010.2, 30010.3, 30011.3],
     ]
@@ -185,12 +186,12 @@ def test_the_widget_says_why_a_setting_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_member_that_diverges_is_named_and_the_others_go_on() -> None:
-    with watched(SMALL.replace(betas=[1e38, 1.0])) as panel:
+    with watched(SMALL.replace(betas=[1e39, 1.0])) as panel:
         panel.run()
-        assert "β = 1e+38 diverged at step" in panel.status.value
+        assert "β = 1e+39 diverged at step" in panel.status.value
         assert "diverged" in panel.numbers.value
         assert ET.fromstring(panel.picture.value).attrib["alt"].count("diverged") == 1
-        assert panel.results.final.groupby("beta")["rate"].count().to_dict() == {1.0: 2, 1e38: 0}
+        assert panel.results.final.groupby("beta")["rate"].count().to_dict() == {1.0: 2, 1e39: 0}
 
 
 def test_if_all_diverge_it_ends_and_says_what_would_do() -> None:

@@ -151,11 +151,10 @@ def test_settings_are_never_pooled_by_their_architecture(column):
     assert set(labels["series"]) == {f"a, {column.replace('_', ' ')} 1", f"a, {column.replace('_', ' ')} 2"}
 
 
-def test_settings_and_data_that_no_column_tells_apart_have_their_digests():
-    final = results(models=("a", "a")).final.assign(split="cv", n_train=100, share=0.1, n_test=7)
-    labels = labelled(final)
-    assert set(labels["series"]) == {"a, 00sett", "a, 01sett", "a, 10sett", "a, 11sett"}
-    assert set(labels["panel"]) == {"random subset, 100, 0data", "random subset, 100, 1data"}
+def test_settings_that_no_column_tells_apart_have_their_digests():
+    made = labelled(results(models=("a", "a")).final.assign(split="cv", n_train=100, share=0.1, n_test=7))
+    assert len(made.groupby(["panel", "series"])) == made["setting"].nunique() == 4
+    assert made["series"].str.contains("setting").all()
 
 
 def test_a_model_has_the_color_of_its_depth_whatever_else_is_drawn():
@@ -237,7 +236,7 @@ def test_distortion_along_width_joins_networks_of_one_depth():
 @pytest.mark.parametrize("draw", FIGURES)
 def test_a_single_seed_beta_and_model_and_members_that_diverged_can_be_drawn(draw):
     draw(results(seeds=1, betas=(1,), models=("1 hidden layer",))).savefig(io.BytesIO(), format="svg")
-    diverged = results(lambda measure, *place: math.nan if place[2] == 1 else 3.0)
+    diverged = results(lambda measure, *place: math.nan if place[2] == 1 else 3.0, betas=(1, 0.1))
     draw(diverged).savefig(io.BytesIO(), format="svg")
 
 
@@ -245,7 +244,7 @@ def test_a_single_seed_beta_and_model_and_members_that_diverged_can_be_drawn(dra
 def test_figures_are_closed_opaque_and_the_same_every_time(draw):
     files = [io.BytesIO(), io.BytesIO()]
     for file in files:
-        fig = draw(results())
+        fig = draw(results(data={"cv": 16_384}, betas=(1, 0.1)))
         with plt.style.context(plots.STYLE):
             fig.savefig(file, format="svg", metadata={"Date": None})
     assert plt.get_fignums() == []
@@ -254,7 +253,7 @@ def test_figures_are_closed_opaque_and_the_same_every_time(draw):
 
 
 def test_the_renderer_draws_any_step_into_any_panel_and_returns_its_means():
-    made = results(data=("cv",))
+    made = results(data={"cv": 16_384})
     fig, panel = plt.subplots()
     table = plots.draw_rate_distortion(panel, of(made, step=10), numbers=False)
     plt.close(fig)

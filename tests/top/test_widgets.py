@@ -47,13 +47,14 @@ def plane(**given):
 
 
 def sides():
-    factors = tetrominoes.factors()[:, :5]
+    factors = tetrominoes.factors()
+    cube = tetrominoes.unit_cube(factors)
     cuts = {
         "random halves": splits.default(len(factors)),
-        "checkerboard": splits.checkerboard(factors, tetrominoes.RANGES),
+        "checkerboard": splits.checkerboard(factors[:, :5], tetrominoes.RANGES),
         "random 1%": splits.cv(len(factors), 0.01),
     }
-    return {name: (factors[train], factors[test]) for name, (train, test) in cuts.items()}
+    return {name: (cube[train], cube[test]) for name, (train, test) in cuts.items()}
 
 
 def factor_space(**given):
@@ -319,6 +320,14 @@ def test_each_encoder_has_its_ceiling_its_curve_up_to_the_slider_and_its_own_bou
     assert points_of(curve) == pytest.approx(points_of(ceiling)[:3], abs=0.11)
 
 
+def test_one_number_of_images_and_information_below_zero_can_be_drawn():
+    made = results(lambda *place: -0.01, seeds=1, fresh=(256,), betas=(1,))
+    for frame in flat(layers_of(widgets.ceiling_slider(made))[0]):
+        assert "I = −0.01" in words_of(frame)
+        bars = [points_of(elements(frame, "path", fill=color)[-1]) for color in plots.MEASURES.values()]
+        assert [np.ptp(bar[:, 0]) for bar in bars] == [0, 0, 0]
+
+
 def numbers_of(frame):
     """Return rate, mutual information and marginal KL, as a frame's letters say."""
     words = {one.partition(" = ")[0]: one.partition(" = ")[2] for one in words_of(frame)}
@@ -404,19 +413,23 @@ def test_the_numbers_bars_and_words_of_a_frame_are_those_of_another_quadrature()
 def test_points_of_a_slice_are_those_of_the_images_in_it():
     box = factor_space(pairs=[("x", "y"), ("hue", "scale")], units={"hue": "turns"})
     frame = layers_of(box)[0][1][1]
-    train, _ = sides()["checkerboard"]
-    low, high = np.array(list(tetrominoes.RANGES.values())).T
-    cube = (train - low) / (high - low)
     names = list(tetrominoes.RANGES)
-    hidden = [names.index(name) for name in names if name not in ("hue", "scale")]
-    inside = cube[((cube[:, hidden] >= 0.36) & (cube[:, hidden] < 0.5)).all(axis=1)]
-    (dots, _) = elements(frame, "path", stroke=plots.PARTITIONS["train"])
-    shown = points_of(dots)[::2]
-    expected = np.column_stack([inside[:, names.index("hue")], 1 - inside[:, names.index("scale")]])
-    # A square of 3.65 inches, 0.75 from the left and 0.6 from above.
-    assert shown == pytest.approx(72 * (3.65 * expected + [0.75, 0.6]), abs=0.11)
-    assert {"hue (turns)", "scale"} <= set(words_of(frame))
-    assert f"training ({len(inside)})" in words_of(frame)
+    across, upwards = names.index("hue"), names.index("scale")
+    hidden = [index for index in range(5) if index not in (across, upwards)]
+    train, _ = sides()["checkerboard"]
+    inside = train[((train[:, hidden] >= 0.36) & (train[:, hidden] < 0.5)).all(axis=1)][:, [across, upwards]]
+    shown = {}
+    for side, color in plots.PARTITIONS.items():
+        dots = next(one for one in elements(frame, "path", stroke=color) if len(points_of(one)) > 10)
+        # A square of 3.65 inches, 0.75 from the left and 0.6 from above.
+        shown[side] = ((points_of(dots)[::2] / 72 - [0.75, 0.6]) / 3.65) * [1, -1] + [0, 1]
+    assert shown["train"] == pytest.approx(inside, abs=1e-3)
+    assert len(shown["test"]) == 80
+    # Within the slice the checkerboard has training images in two quarters, and test images in the others.
+    for side, points in shown.items():
+        clear = points[(np.abs(points - 0.5) > 1e-3).all(axis=1)]
+        assert (((clear > 0.5).sum(axis=1) % 2 == 1) == (side == "test")).all()
+    assert {"hue (turns)", "scale", f"training ({len(inside)})"} <= set(words_of(frame))
 
 
 def test_a_panel_laid_over_another_has_its_places_on_any_scale():

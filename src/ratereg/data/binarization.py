@@ -10,9 +10,9 @@ from ratereg.data.splits import checked_seed
 __all__ = ["BINARIZATIONS", "binarized"]
 
 BINARIZATIONS = ("static", "dynamic")
-"""Drawn once; or anew at each step of training, and once for all that is measured."""
+"""Drawn once; or again at each step of training, and once for all that is measured."""
 
-_PURPOSE = 0x62696E  # sets the stream apart from those of the splits
+_PURPOSE = 0x62696E  # separates the stream from those of the splits
 
 
 def binarized(
@@ -20,19 +20,26 @@ def binarized(
 ) -> UInt8[Tensor, "image channel height width"]:
     """Return the images with each pixel 255 with probability value / 255, else 0, independently.
 
-    An image's draw depends on `seed` and on its own row in the source alone, so it is the same in every subset and on
+    An image's draw depends only on `seed` and on its own row in the source, so it is the same in every subset and on
     every machine.
 
     Arguments:
         pixels: the images, 0 to 255.
-        rows: of each image in its source.
-        seed: of the draw.
+        rows: the row of each image in its source, ascending.
+        seed: seed of the draw.
 
     Raises:
-        ValueError: `seed` is negative or not an integer.
+        ValueError: `pixels` or `rows` is misshapen or of another type, or `seed` is negative or not an integer.
 
     Source: Salakhutdinov and Murray (2008), for the static draw of MNIST.
     """
+    if pixels.dtype != torch.uint8 or pixels.ndim != 4:
+        shape = tuple(pixels.shape)
+        raise ValueError(f"binarized: pixels has type {pixels.dtype} and shape {shape}; give uint8 with four axes.")
+    if rows.shape != (len(pixels),) or (np.diff(rows, prepend=-1) <= 0).any():
+        raise ValueError(
+            f"binarized: rows has shape {rows.shape}; give {len(pixels)} rows, ascending and not negative."
+        )
     values = pixels.flatten(1).numpy()
     binary = np.empty_like(values)
     words = -(-values.shape[1] // 2)

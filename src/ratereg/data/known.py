@@ -139,13 +139,15 @@ def _downloaded(name: str) -> Images:
             with urllib.request.urlopen(f"{_ADDRESSES[name]}/{file}.gz", timeout=_SECONDS) as answer:
                 packed[file] = answer.read()
     except OSError as error:
-        places = f" Or put the files {', '.join(FILES)} into {_FOLDERS[name]}/ of a folder, and name that folder in "
-        more = f"{places}RATEREG_DATA." if name in _FOLDERS else ""
-        more += " Or install Debian's package dataset-fashion-mnist." if name == "fashion-mnist" else ""
+        more = ""
+        if name in _FOLDERS:
+            files, place = ", ".join(FILES), _FOLDERS[name]
+            more += f" Or put the files {files} into {place}/ of a folder, and name that folder in RATEREG_DATA."
+        if name == "fashion-mnist":
+            more += " Or install Debian's package dataset-fashion-mnist."
         raise FileNotFoundError(
             f"data.load: source {name!r} is not on this machine, and could not be downloaded: {error}. `ratereg data "
-            f"{name}` makes one file of it on a machine that has it; name that file here in {variable(name)}, or put "
-            f"it as {name}.npz into a folder that RATEREG_DATA names.{more}"
+            f"{name}` makes one file of it on a machine that has it; name that file here in {variable(name)}.{more}"
         ) from error
     return from_idx(name, packed)
 

@@ -1,4 +1,4 @@
-"""Splits: which rows are trained on and which are tested on, the same for the same seed on every machine.
+"""Splits into training and test rows, the same for the same seed on every machine.
 
 Every function returns two sorted arrays of row numbers, of training and of test images, with no row in common.
 """
@@ -15,7 +15,7 @@ Rows = Int64[np.ndarray, " _"]
 
 
 def default(count: int, *, seed: int = 0) -> tuple[Rows, Rows]:
-    """A random half of `count` images each; of an odd count, test has one more.
+    """Split `count` images into random halves; of an odd count, test has one more.
 
     Raises:
         ValueError: `count` is below 2, or `seed` is negative or not an integer.
@@ -24,7 +24,7 @@ def default(count: int, *, seed: int = 0) -> tuple[Rows, Rows]:
 
 
 def cv(count: int, share: float, *, seed: int = 0) -> tuple[Rows, Rows]:
-    """Constant volume: a random share of `count` images in training, over the full ranges; the rest in test.
+    """Split with constant volume: a random share of `count` images in training, over the full ranges, the rest in test.
 
     Raises:
         ValueError: `share` is not between 0 and 1 or leaves a side empty; `count` and `seed` as in `default`.
@@ -36,17 +36,17 @@ def cv(count: int, share: float, *, seed: int = 0) -> tuple[Rows, Rows]:
 def checkerboard(
     factors: Float64[np.ndarray, "row factor"], ranges: Mapping[str, tuple[float, float]]
 ) -> tuple[Rows, Rows]:
-    """Blocks of a checkerboard: each factor's range is cut in the middle; train on blocks of even index sum.
+    """Split by a checkerboard: each factor's range is cut in the middle, and blocks of even index sum are for training.
 
     Arguments:
         factors: one column for each of `ranges`, in its order.
         ranges: the lower and upper end of each factor.
 
     Raises:
-        ValueError: a side is left without images.
+        ValueError: a side is left without images, or `factors` does not have a column for each range.
     """
-    middle = np.array(list(ranges.values())).mean(axis=1)
-    odd = (factors >= middle).sum(axis=1) % 2 == 1
+    low, high = _ends(factors, ranges)
+    odd = (factors >= (low + high) / 2).sum(axis=1) % 2 == 1
     if odd.all() or not odd.any():
         raise ValueError(f"splits.checkerboard: all {len(odd)} images lie in blocks of one side; give another split.")
     return np.flatnonzero(~odd), np.flatnonzero(odd)
@@ -59,16 +59,17 @@ def cd(
     *,
     seed: int = 0,
 ) -> tuple[Rows, Rows]:
-    """Constant density: the default split within the central part of the ranges that has `share` of their volume.
+    """Split with constant density: the default split within the central `share` of the volume of the ranges.
 
     Of the range of each of the k factors the central share ** (1 / k) is kept, in training and test alike; arguments as
     in `checkerboard`.
 
     Raises:
-        ValueError: `share` is not between 0 and 1 or leaves a side empty; `seed` as in `default`.
+        ValueError: `share` is not between 0 and 1 or leaves a side empty; `factors` as in `checkerboard`, `seed` as in
+            `default`.
     """
     checked_share(share)
-    low, high = np.array(list(ranges.values())).T
+    low, high = _ends(factors, ranges)
     half = (high - low) / 2 * share ** (1 / len(ranges))
     inside = (np.abs(factors - (low + high) / 2) <= half).all(axis=1)
     train, test = (rows[inside[rows]] for rows in default(len(factors), seed=seed))
@@ -80,7 +81,7 @@ def cd(
 def subset(rows: Rows, size: int, *, name: str, seed: int = 0) -> Rows:
     """Keep `size` of the rows at random; smaller subsets of the same rows and seed lie in the larger ones.
 
-    `name` is that of the setting that asks: errors name it, and it keys the randomness.
+    `name`, of the setting that holds the size, is named in errors, and separates the random streams.
 
     Raises:
         ValueError: `size` is below 1 or above the number of rows; `seed` as in `default`.
@@ -90,8 +91,18 @@ def subset(rows: Rows, size: int, *, name: str, seed: int = 0) -> Rows:
     return np.sort(rows[_permutation(name, len(rows), seed)[:size]])
 
 
+def _ends(
+    factors: Float64[np.ndarray, "row factor"], ranges: Mapping[str, tuple[float, float]]
+) -> Float64[np.ndarray, "2 factor"]:
+    if factors.ndim != 2 or factors.shape[1] != len(ranges) or not ranges:
+        raise ValueError(
+            f"splits: factors has shape {factors.shape}; give a column for each of the ranges, {', '.join(ranges)}."
+        )
+    return np.array(list(ranges.values()), dtype=np.float64).T
+
+
 def _cut(name: str, count: int, n_train: int, seed: int) -> tuple[Rows, Rows]:
-    if not 0 < n_train < count:
+    if not isinstance(count, int | np.integer) or not 0 < n_train < count:
         raise ValueError(
             f"splits.{name}: of {count} images {n_train} would be in training; each side needs at least one."
         )
@@ -106,10 +117,10 @@ def _permutation(name: str, count: int, seed: int) -> Rows:
 
 
 def checked_seed(seed: object) -> int:
-    """Return the seed if it is one.
+    """Return a seed as an int.
 
     Raises:
-        ValueError: it is not an integer, or negative.
+        ValueError: `seed` is not an integer, or negative.
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"splits: seed is {seed!r}; give an integer that is not negative.")
@@ -117,10 +128,10 @@ def checked_seed(seed: object) -> int:
 
 
 def checked_share(share: object) -> float:
-    """Return the share if it is one.
+    """Return a share as a float.
 
     Raises:
-        ValueError: it is not a number between 0 and 1.
+        ValueError: `share` is not a number between 0 and 1.
     """
     if not isinstance(share, int | float | np.floating) or isinstance(share, bool) or not 0 < share < 1:
         raise ValueError(f"splits: share is {share!r}; give a number between 0 and 1.")

@@ -173,9 +173,10 @@ def render(
 
 
 def _require_drawable(rows: Shaped[Tensor, "..."]) -> None:
-    if rows.ndim != 2 or rows.shape[1] != len(FACTOR_NAMES):
+    if rows.ndim != 2 or rows.shape[1] != len(FACTOR_NAMES) or rows.is_complex():
         raise ValueError(
-            f"tetrominoes.render: factors has shape {tuple(rows.shape)}; give rows ({', '.join(FACTOR_NAMES)})."
+            f"tetrominoes.render: factors has shape {tuple(rows.shape)} and type {rows.dtype}; give rows "
+            f"({', '.join(FACTOR_NAMES)})."
         )
     if not bool((rows.abs() <= 1e6).all()):
         raise ValueError("tetrominoes.render: factors holds NaN or numbers beyond 1e6; give smaller ones.")

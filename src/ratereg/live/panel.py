@@ -65,9 +65,9 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
     def __init__(self, study: Study) -> None:
         # Clicks, and what a training shows, come in threads of their own.
         self._lock = threading.RLock()
+        self._run: Run | None = None
         # Refuses the studies that can't be watched.
         Run(study, self._show)
-        self._run: Run | None = None
         self._drawn: pd.DataFrame | None = None
         self.error: Exception | None = None
         self.controls = Controls(study)

@@ -19,8 +19,6 @@ __all__ = ["FreshInformation"]
 _LEAST = 256
 """Images in the smallest aggregate posterior."""
 
-_REGRESSION_STEPS = 1000
-
 _TERMS = tuple(f"{name}{end}" for name in ("rate", "mutual_information", "marginal_kl") for end in ("", "_se"))
 _BOUNDS = ("information_lower_bound", "information_upper_bound")
 
@@ -38,12 +36,14 @@ class FreshInformation(Measurement):
         queries: images whose posteriors z is drawn from.
         fitted: further images that the bounds' densities are fitted on.
         evaluated: further images that the bounds are evaluated on.
+        regression_steps: training steps of the regression of the factors.
     """
 
     images: int = 163_840
     queries: int = 8192
     fitted: int = 16_384
     evaluated: int = 4096
+    regression_steps: int = 1000
 
     partitions: ClassVar = ("fresh",)
     columns: ClassVar = (
@@ -58,6 +58,7 @@ class FreshInformation(Measurement):
     def __post_init__(self) -> None:
         at_least("FreshInformation", _LEAST, images=self.images)
         at_least("FreshInformation", 2, queries=self.queries, fitted=self.fitted, evaluated=self.evaluated)
+        at_least("FreshInformation", 1, regression_steps=self.regression_steps)
 
     @property
     def sizes(self) -> list[int]:
@@ -91,7 +92,7 @@ class FreshInformation(Measurement):
         to_evaluate = (mean[:, evaluated], log_var[:, evaluated])
         above = marginal_bound(*to_evaluate, fit_marginal(*to_fit, generator), generator, sizes=[self.evaluated])
         seed = generator.initial_seed() % 2**31
-        regression = fit_factors(*to_fit, cube[fitted], seed=seed, steps=_REGRESSION_STEPS)
+        regression = fit_factors(*to_fit, cube[fitted], seed=seed, steps=self.regression_steps)
         below = factor_bound(*to_evaluate, cube[evaluated], regression, generator, sizes=[self.evaluated])
         for name, bound in zip(_BOUNDS, (below, above), strict=True):
             values = zip(bound.value.flatten().tolist(), bound.standard_error.flatten().tolist(), strict=True)

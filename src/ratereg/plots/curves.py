@@ -14,7 +14,7 @@ from ratereg.plots.grid import grid
 from ratereg.plots.labels import labelled, model_colors
 from ratereg.plots.style import LINES, MARKERS, WORDS, finished, interval, key, log_axis
 from ratereg.studies import Results
-from ratereg.summary import groups, over_seeds
+from ratereg.summary import over_seeds
 
 __all__ = ["draw_rate_distortion", "rate_distortion"]
 
@@ -50,9 +50,10 @@ def rate_distortion(
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
         tables.append(draw_rate_distortion(panel, here, colors=colors))
-        for series in groups(here, ["series"]) if paper is not None else ():
-            same = (paper["depth"] == series["layers"].iloc[0]) & paper["partition"].isin(partitions)
-            _draw_paper(panel, paper[same], colors[series["series"].iloc[0]])
+        if paper is not None:
+            points = paper[paper["partition"].isin(partitions)]
+            for series, layers in here[["series", "layers"]].drop_duplicates().itertuples(index=False):
+                _draw_paper(panel, points[points["depth"] == layers], colors[series])
         if floor is not None:
             panel.axhline(floor, color="0.4", ls=":", lw=1.2)
         log_axis(panel.xaxis, rows["rate"], least=_LEAST_RATE)
@@ -70,8 +71,7 @@ def rate_distortion(
     layout: dict[str, Any] = {"columns": ["panel"], "title": "{panel}", "height": 3.3, "share": share, "ncols": 2}
     fig = grid(rows, draw, keys, xlabel="rate (nats)", ylabel="distortion (nats)", **layout)
     table = pd.concat(tables, ignore_index=True)
-    shown = table[table["partition"] == partitions[-1]].assign(measure="distortion", value=table["distortion"])
-    words = in_words(shown.dropna(subset="value"), "beta")
+    words = in_words(table[table["partition"] == partitions[-1]], "beta", "distortion")
     return finished(fig, table, f"{WORDS[partitions[-1]].capitalize()}. {words}")
 
 

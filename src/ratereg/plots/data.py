@@ -76,7 +76,7 @@ def _drawn(panel: Axes) -> Iterator[tuple[str, dict[str, Any]]]:
         elif not label.startswith("_child") and with_x != with_y:
             yield label, {"x": x[:1], "y": [np.nan]} if with_x else {"x": [np.nan], "y": y[:1]}
     for image in panel.images:
-        values = np.ma.asarray(image.get_array())
+        values: np.ma.MaskedArray = np.ma.asarray(image.get_array())
         # Photographs consist of bytes, or have colors.
         if values.ndim == 2 and values.dtype != np.uint8:
             left, right, bottom, top = image.get_extent()
@@ -91,27 +91,28 @@ def description(fig: Figure) -> str:
     return str(fig.__dict__.get("_ratereg_words", ""))
 
 
-def in_words(table: pd.DataFrame, x: str) -> str:
+def in_words(table: pd.DataFrame, x: str, y: str = "value") -> str:
     """Return sentences with the first and the last value of each curve, or the range of values of many curves.
 
     Arguments:
-        table: with the columns panel, series, beta, measure, value and x; those but value and x name a curve.
+        table: tidy, with the columns panel, series, beta, x and y, and with `measure` where y is "value".
         x: column of places along a curve.
+        y: column of values, in nats.
     """
+    table = table.dropna(subset=y)
+    names = table["panel"] + ", " + table["series"]
     if x != "beta":
-        table = table.assign(
-            series=[f"{one}, beta = {beta:g}" for one, beta in zip(table["series"], table["beta"], strict=True)]
-        )
-    curves = [(words, rows.sort_values(x)) for words, rows in table.groupby(["panel", "series", "measure"], sort=False)]
+        names += ", beta = " + table["beta"].map("{:g}".format)
+    names += ": " + (table["measure"] if y == "value" else y)
+    curves = [(name, curve.sort_values(x)[[x, y]]) for name, curve in table.groupby(names, sort=False)]
     if len(curves) > _CURVES:
-        low, high = table["value"].min(), table["value"].max()
-        return f"{len(curves)} curves, with values from {low:.4g} to {high:.4g} nats."
-    ends = ((words, *rows[[x, "value"]].iloc[[0, -1]].to_numpy()) for words, rows in curves)
-    return " ".join(
-        f"{panel}, {series}: {measure.replace('_', ' ').replace('kl', 'KL')} is {first[1]:.4g} at {x} = {first[0]:g}"
-        + (f", and {last[1]:.4g} at {last[0]:g}." if last[0] != first[0] else ".")
-        for (panel, series, measure), first, last in ends
-    )
+        return f"{len(curves)} curves, with values from {table[y].min():.4g} to {table[y].max():.4g} nats."
+    sentences = []
+    for name, curve in curves:
+        (start, first), (end, last) = curve.iloc[[0, -1]].to_numpy()
+        more = f", and {last:.4g} at {end:g}" if len(curve) > 1 else ""
+        sentences.append(f"{str(name).replace('_', ' ').replace('kl', 'KL')} is {first:.4g} at {x} = {start:g}{more}.")
+    return " ".join(sentences)
 
 
 def plain(text: str) -> str:

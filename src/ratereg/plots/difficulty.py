@@ -114,6 +114,5 @@ def distance_distortion(results: Results) -> Figure:
         ylabel="test distortion (nats)",
         # Each data set has an axis of its own: what is cheap for one may be out of reach for another.
         share=(True, "row"),
-        ncols=6,
     )
     return finished(fig, table, in_words(table, "distance"))

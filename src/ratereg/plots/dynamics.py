@@ -11,7 +11,7 @@ from ratereg.plots.grid import draw_betas, grid
 from ratereg.plots.labels import labelled, seed_means
 from ratereg.plots.style import LINES, MARKERS, WORDS, beta_colors, beta_keys, finished, key, log_axis
 from ratereg.studies import Results
-from ratereg.summary import groups
+from ratereg.summary import groups, over_seeds
 
 __all__ = ["training_parts", "training_paths"]
 
@@ -31,9 +31,10 @@ def training_paths(results: Results) -> Figure:
     hollow, the last one large and edged in black.
     """
     rows = labelled(results.table[results.table["partition"].isin(MARKERS)])
-    means = seed_means(rows, ("rate", "distortion"), by=("step",)).sort_values("step", kind="stable")
-    table = means.pivot(index=["panel", "series", "beta", "partition", "step"], columns="measure", values="value")
-    table = table.reset_index().sort_values("step", kind="stable")
+    table = over_seeds(rows, ("rate", "distortion"), by=("panel", "series", "step"))
+    table = table[["panel", "series", "partition", "beta", "step", "rate", "distortion", "seeds"]].sort_values(
+        "step", kind="stable"
+    )
     colors = beta_colors(table["beta"])
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
@@ -52,8 +53,8 @@ def training_paths(results: Results) -> Figure:
     keys += [key(marker="o", ls="", label="first recorded step", **_FIRST)]
     keys += [key(marker="o", ls="", label="last step", **_LAST)]
     fig = grid(table, draw, keys, xlabel="rate (nats)", ylabel="distortion (nats)", height=3.6)
-    last = means[(means["step"] == means["step"].max()) & (means["partition"] == "test")]
-    return finished(fig, table, f"Test images at the last step. {in_words(last, 'beta')}")
+    last = table[(table["step"] == table["step"].max()) & (table["partition"] == "test")]
+    return finished(fig, table, f"Test images at the last step. {in_words(last, 'beta', 'distortion')}")
 
 
 def training_parts(results: Results, *, partition: str = "train") -> Figure:
@@ -90,17 +91,8 @@ def training_parts(results: Results, *, partition: str = "train") -> Figure:
 
     keys = beta_keys(colors, marker="o", ms=4)
     keys.append(key(color="k", ls="--", label=r"ceiling, $\log$ of the images measured"))
-    fig = grid(
-        table,
-        draw,
-        keys,
-        rows=["panel", "series"],
-        columns=["measure"],
-        title="{part}",
-        xlabel="training step",
-        ylabel="{series}\n{panel}\nnats",
-        share=(True, "col"),
-        ncols=3,
-    )
+    layout: dict[str, Any] = {"rows": ["panel", "series"], "columns": ["measure"], "title": "{part}", "ncols": 3}
+    ylabel = "{series}\n{panel}\nnats"
+    fig = grid(table, draw, keys, xlabel="training step", ylabel=ylabel, share=(True, "col"), **layout)
     last = table[(table["step"] == table["step"].max()) & (table["measure"] == "gap")]
     return finished(fig, table.drop(columns="part"), f"At the last step. {in_words(last, 'beta')}")

@@ -1,5 +1,7 @@
 """Measures of the final models along beta and along width, and any column of the table along training."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -121,18 +123,9 @@ def distortion_by_width(results: Results) -> Figure:
 
     keys = [key(color=color, label=depths[count]) for count, color in colors.items()]
     keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in WORDS]
-    fig = grid(
-        table,
-        draw,
-        keys,
-        columns=["beta"],
-        title="{panel}\n$\\beta$ = {beta:g}",
-        xlabel="units a layer",
-        ylabel="distortion (nats)",
-        height=2.6,
-        share=(True, "row"),
-        ncols=2,
-    )
+    layout: dict[str, Any] = {"columns": ["beta"], "title": "{panel}\n$\\beta$ = {beta:g}", "ncols": 2}
+    ylabel = "distortion (nats)"
+    fig = grid(table, draw, keys, xlabel="units a layer", ylabel=ylabel, share=(True, "row"), **layout)
     return finished(fig, table, in_words(table[table["partition"] == "test"], "width"))
 
 

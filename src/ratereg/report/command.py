@@ -9,8 +9,8 @@ from pathlib import Path
 from ratereg.models import MLP, Convolutional
 from ratereg.report.page import checked_output, write_report
 from ratereg.report.planning import BETAS, NETWORKS, plan_study
+from ratereg.reproduce import committed
 from ratereg.studies import load_or_run
-from ratereg.studies.results import committed
 
 __all__ = ["betas_of", "network_of", "report"]
 

@@ -34,10 +34,11 @@ def factor_space(
     images, and some of its test images. Both work by keyboard, and without a kernel.
 
     Arguments:
-        splits: factors of training and of test images by the split's name, (image, factor) in the order of `ranges`.
+        splits: factors of training and of test images by the split's name, (image, factor) in the unit cube, as from
+            `ImageSet.unit_cube`.
         distances: mean distance of test images to the nearest training image in all factors, by the same names; it is
             written above the picture.
-        ranges: lowest and highest value of each factor by its name, as in `ImageSet.ranges`.
+        ranges: lowest and highest value of each of these factors by its name, as in `ImageSet.ranges`.
         pairs: pairs of factors to choose from; None for all.
         units: unit of each factor that has one, for the axes.
 
@@ -57,12 +58,8 @@ def factor_space(
     for pair in chosen:
         if len(set(pair)) != 2 or not set(pair) <= set(ranges):
             raise ValueError(f"factor_space: pairs holds {pair!r}; give two of {', '.join(ranges)}.")
-    low, high = np.array(list(ranges.values())).T
-    cubes = {
-        name: ((train - low) / (high - low), (test - low) / (high - low)) for name, (train, test) in splits.items()
-    }
     named = {name: f"{name} ({units[name]})" if units and name in units else name for name in ranges}
-    frames = [[_frame(name, *cubes[name], pair, distances[name], ranges, named) for name in splits] for pair in chosen]
+    frames = [[_frame(name, *splits[name], pair, distances[name], ranges, named) for name in splits] for pair in chosen]
     factors = menu("factors", [f"{across} and {along}" for across, along in chosen])
     # The first split is what the others are compared with.
     return Framed([factors, slider("split", list(splits), min(1, len(splits) - 1))], frames)
@@ -77,7 +74,7 @@ def _frame(
     ranges: Mapping[str, tuple[float, float]],
     named: Mapping[str, str],
 ) -> str:
-    """Return one picture, of factors scaled to the unit cube."""
+    """Return one picture."""
     here, there = (_in_slice(cube, [list(ranges).index(one) for one in pair]) for cube in (train, test))
     shown = there[np.sort(np.random.default_rng(1).permutation(len(there))[:_TESTS])]
     fig = card(4.9, (0.75, 0.65, 3.65, 3.65))
