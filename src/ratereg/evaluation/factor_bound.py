@@ -93,7 +93,9 @@ def fit_factors(
     validation, training = order[: images // 10], order[images // 10 :]
     # Every member starts from the same weights, as it would alone.
     generators = [torch.Generator().manual_seed(seed) for _ in mean]
-    network = EnsembleMLP([latent, width, width, 3 * _KERNELS * factors.shape[1]], generators).to(device, torch.float32)
+    with torch.device("cpu"):
+        network = EnsembleMLP([latent, width, width, 3 * _KERNELS * factors.shape[1]], generators)
+    network.to(device, torch.float32)
     # The spread within the posteriors counts too: a collapsed latent has a constant mean.
     spread = (mean.var(-2, keepdim=True) + std.square().mean(-2, keepdim=True)).sqrt()
     regression = FactorRegression(network, mean.mean(-2, keepdim=True), spread, lead)

@@ -223,7 +223,7 @@ class _Terms:
         if prior.closed_form:
             means, log_vars = (x.double().reshape(math.prod(lead), *x.shape[-2:]) for x in (mean, log_var))
             self.rate = prior.rate(means, log_vars, means).mean(-1).reshape(lead)
-            self.rate_se = torch.zeros_like(self.rate)
+            self.rate_se = 0 * self.rate
             self.control = self.sampled_rate - self.rate[..., None, None]
         else:
             self.control = self.own - negative_entropy(log_var).mean(-1)[..., None, None]
