@@ -83,7 +83,7 @@ def distortion_per_draw(
     draws: int = 2,
     batch_size: int = 2048,
 ) -> Float64[Tensor, "member draw image"]:
-    """Return the distortion of each image at each draw of z, in nats; arguments and errors are those of `distortion`."""
+    """Return the distortion of each image at each draw of z, in nats; arguments are those of `distortion`."""
     check_at_least(1, draws=draws, batch_size=batch_size)
     if encodings.mean.shape[:2] != (model.members, len(rows)):
         raise ValueError(
@@ -119,7 +119,7 @@ def distortion(
         model: the ensemble.
         pixels: all images, as `encode` takes them.
         rows: the images to measure on.
-        encodings: encodings of the same `rows`.
+        encodings: of the same `rows`.
         generator: source of the noise, on the CPU; None takes torch's global one.
         population: how many images `rows` were drawn from; their number when these are all there are.
         draws: samples of z per image, at least 2.
