@@ -25,7 +25,7 @@ book: set-up ## build the site into book/_build/html
 
 pdf: book ## print the book as one PDF, book/_build/pdf/ratereg.pdf (with Chromium; no LaTeX is needed)
 	$(BIN)/jupyter-book build book/ -W --keep-going --builder singlehtml
-	$(BIN)/python book/_ext/ratereg_pdf.py
+	$(BIN)/python book/pdf.py
 
 links: set-up ## ask every address that the pages link to whether it is there (needs the network; the tests do not do it)
 	$(BIN)/jupyter-book build book/ --builder custom --custom-builder linkcheck --keep-going

@@ -18,12 +18,12 @@ from typing import Any
 
 import pandas as pd
 import torch
+from ratereg.training.machine import Machine, measure_machine
 
 from ratereg.evaluation import decompose_rate, distortion, encode
 from ratereg.models import MLP, VAE
 from ratereg.studies.provenance import environment
 from ratereg.training import Precision, Trainer
-from ratereg.training.machine import Machine, measure_machine
 
 OUTPUT = Path(__file__).resolve().parents[1] / "results" / "cost"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

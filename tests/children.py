@@ -59,7 +59,7 @@ def hold(connection: Connection, path: Path, seconds: float) -> None:
 def train(
     connection: Connection, study: Study, cache: Path, checkpoint_seconds: float = 0.05, dies_at: int | None = None
 ) -> None:
-    """Run a study, saying so before its first step; and be killed instead of moving folder number `dies_at`."""
+    """Run a study, saying so before its first step; and be killed instead of renaming number `dies_at`."""
     os.environ["RATEREG_CACHE"] = str(cache)
     begun, moved, replace = False, 0, os.replace
 
@@ -72,10 +72,9 @@ def train(
 
     def mortal(source: Path, target: Path) -> None:
         nonlocal moved
-        if Path(source).is_dir():
-            if moved == dies_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            moved += 1
+        if moved == dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        moved += 1
         replace(source, target)
 
     os.replace = mortal

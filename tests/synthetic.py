@@ -116,7 +116,8 @@ def _arrays(study: Study, distortion: Callable[..., float], table: pd.DataFrame)
     generator = np.random.default_rng(0)
     _, channels, side = IMAGES.get(study.axis_data[0].source, (0, 1, 28))
     pictures, kept = study.measurement(Pictures), study.measurement(Latents)
-    assert pictures and kept
+    assert pictures
+    assert kept
     shape, members = (pictures.count, channels, side, side), len(study)
     latents = max(network.latent_dim for network in study.axis_networks)
     arrays: dict[str, np.ndarray] = {

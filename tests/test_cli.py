@@ -13,7 +13,7 @@ import pytest
 
 from ratereg import CATALOG, MLP, Bernoulli, Data, cli
 from ratereg.cli import _value
-from ratereg.data import given
+from ratereg.data.known import variable
 from ratereg.studies.results import find_published
 
 SOURCES = Path(__file__).parents[1] / "src"
@@ -86,7 +86,7 @@ def test_a_setting_is_a_literal_a_value_of_the_package_or_text(text: str, value:
         (["run", "plane", "--scale", "tiny"], "scale is 'tiny'"),
         (["run", "plane", "--set", "step=3"], "no setting 'step'"),
         (["run", "plane", "--set", "steps"], "give NAME=VALUE"),
-        (["run", "plane", "--set", "steps=many"], "steps is 'many'"),
+        (["run", "plane", "--set", "steps=0"], "steps is 0"),
         (["run", "plane", "--set", "network=3"], "network"),
         (["run", "plane", "--set", "network=MLP(layers=-1)"], "layers is -1"),
         (["run", "plane", "--set", "steps=3", "--device", "gpu"], "device is 'gpu', which is not here; give 'cpu'"),
@@ -161,11 +161,11 @@ def test_studies_with_a_result_are_not_run_again_and_given_data_reach_the_proces
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv(given.variable("fashion-mnist"), "before")
+    monkeypatch.setenv(variable("fashion-mnist"), "before")
     monkeypatch.chdir(tmp_path)
     assert ratereg("results", "plane", "--scale", "cpu", "--data", "fashion-mnist=there.npz") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing is left."
-    assert os.environ[given.variable("fashion-mnist")] == str(tmp_path / "there.npz")
+    assert os.environ[variable("fashion-mnist")] == str(tmp_path / "there.npz")
 
 
 def test_an_archive_carries_results_to_another_machine_and_replaces_none_there(

@@ -116,7 +116,7 @@ FLOORS = {
     "widgets": RESULTS | {"evaluation"},
     # The rooms on top know every floor, and each other only as listed.
     "live": {*RESULTS, "data", "models", "training", "evaluation", "measurements"},
-    "report": {*RESULTS, "data", "models", "training", "evaluation", "measurements", "rerun"},
+    "report": {*RESULTS, "data", "models", "training", "evaluation", "measurements", "reproduce", "rerun"},
     "rerun": RESULTS,
 }
 

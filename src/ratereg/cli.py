@@ -13,7 +13,7 @@ from typing import Any
 
 from ratereg import measurements, models
 from ratereg.data.known import KNOWN, read_known, variable, write_known
-from ratereg.storage import StorageError, cache_directory
+from ratereg.storage import StorageError, cache_directory, written_file
 from ratereg.studies import CATALOG, Data, Results, load_or_run, published
 from ratereg.studies.campaign import make_results, pack
 from ratereg.studies.results import find_published, published_directory
@@ -135,9 +135,8 @@ def _unpack(archive: Path) -> int:
                 # It raises an error if the place is outside.
                 tarfile.data_filter(entry.replace(name=name), str(published_directory()))
                 if (content := tar.extractfile(entry)) and not place.exists():
-                    whole = content.read()
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    place.write_bytes(whole)
+                    with written_file(place) as file:
+                        file.write_bytes(content.read())
                     made += 1
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ValueError(f"archive: {archive} can't be read: {error}; give one that `ratereg results` wrote.") from None

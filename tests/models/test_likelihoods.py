@@ -107,30 +107,6 @@ def test_images_may_be_the_same_for_all_members_and_lie_anyhow(likelihood: Likel
 
 
 @BOTH
-@pytest.mark.parametrize("shape", [(7,), (2, 3, 4, 7), (0, 7), (3, 0, 7)])
-def test_any_axes_may_lead_to_the_pixels(likelihood: Likelihood, shape: tuple[int, ...]) -> None:
-    assert likelihood.distortion(*draw(*shape)).shape == shape[:-1]
-
-
-@BOTH
-def test_torchs_default_type_changes_no_distortion_and_no_sample(likelihood: Likelihood) -> None:
-    parameters, x = draw(3, 8, 70, dtype=torch.bfloat16)
-    before = likelihood.distortion(parameters, x), likelihood.sample(parameters, torch.Generator().manual_seed(1))
-    for name in ("float64", "bfloat16"):
-        torch.set_default_dtype(getattr(torch, name))
-        try:
-            after = (
-                likelihood.distortion(parameters, x),
-                likelihood.sample(parameters, torch.Generator().manual_seed(1)),
-            )
-        finally:
-            torch.set_default_dtype(torch.float32)
-        for ours, theirs in zip(before, after, strict=True):
-            assert ours.dtype == theirs.dtype
-            assert torch.equal(ours, theirs)
-
-
-@BOTH
 @pytest.mark.parametrize(
     ("parameters", "x"),
     [

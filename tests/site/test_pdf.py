@@ -20,7 +20,7 @@ def printed(site: Path, browser: Browser) -> Path:
     """Print the book as `make pdf` does; the browser is asked for so that a machine without one skips."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/", "-W", "--keep-going"]
     subprocess.run([*command, "--builder", "singlehtml"], cwd=ROOT, check=True, timeout=900, capture_output=True)
-    program = ROOT / "book" / "_ext" / "ratereg_pdf.py"
+    program = ROOT / "book" / "pdf.py"
     subprocess.run([sys.executable, str(program)], check=True, timeout=900)
     return site.parent
 

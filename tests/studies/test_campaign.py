@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from ratereg.studies.outlook import Left, spoken
 
 from ratereg.models import MLP
 from ratereg.studies import Data, Results, Study, archive, campaign, catalog, pace, results
 from ratereg.studies.campaign import make_results
-from ratereg.studies.outlook import Left, spoken
 from ratereg.studies.run import run
 
 DATA = Data("tetrominoes", n_train=60, n_test=40)

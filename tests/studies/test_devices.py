@@ -1,11 +1,10 @@
-"""Shards on several devices of one machine, of which the CPU stands for each."""
+"""Shards on two processes of one machine, which are stopped, killed, or lose their parent."""
 
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,21 +12,20 @@ import psutil
 import pytest
 import torch
 
-from ratereg.studies import MLP, Data, Results, Study
-from ratereg.studies.devices import on_devices
-from ratereg.studies.shard import Shard, run_shard
-from ratereg.training.interruption import Stopped
+from ratereg import MLP, Data, Study
+from ratereg.studies.devices import work_on_devices
+from ratereg.studies.plan import plan
+from ratereg.studies.run import run
+from ratereg.studies.shard import Listener, Shard
+from ratereg.training import Stopped, store
 
 STUDY = Study(
-    Data("tetrominoes", n_train=200, n_test=100),
+    Data("tetrominoes", n_train=100, n_test=50),
     MLP(1, 16, 2),
     betas=[1.0, 0.1],
-    seeds=3,
+    seeds=2,
     steps=60,
     batch_size=16,
-    trajectory_images=32,
-    queries=16,
-    final_queries=64,
     precision="float32",
 )
 TWO = [torch.device("cpu")] * 2
@@ -39,135 +37,111 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
-
-
 def shards(study: Study) -> list[Shard]:
-    return [Shard(study, tuple(one for one in study.members if one.seed == seed)) for seed in study.axis_seeds]
+    return plan(study.trainings("float32"), lambda _: len(study.axis_betas))
 
 
-def alone(shard: Shard) -> Results:
-    torch.set_num_threads(1)
-    try:
-        return run_shard(shard, TWO[0], checkpoint_seconds=1e9, report=lambda steps: None, stop=lambda: False)
-    finally:
-        torch.set_num_threads(2)
+class Counting(Listener):
+    """Counts the steps, and stops after the first ones if it is to."""
+
+    def __init__(self, stops: bool = False) -> None:
+        self.made, self.stops = 0, stops
+
+    def report(self, steps: int) -> None:
+        self.made += steps
+
+    def stop(self) -> bool:
+        return self.stops and self.made > 0
 
 
-def test_a_stopped_run_is_saved_goes_on_and_ends_with_the_numbers_of_one_process(cache: Path) -> None:
-    made = [0, 0]
-
-    def count(steps: int) -> None:
-        made[0] += steps
-
-    with pytest.raises(Stopped, match="of 60, and saved"):
-        list(on_devices(shards(STUDY), TWO, checkpoint_seconds=1e9, report=count, stop=lambda: made[0] > 0))
+def test_a_stopped_run_is_saved_resumed_and_ends_with_the_numbers_of_one_process(cache: Path, tmp_path: Path) -> None:
+    study = STUDY.replace(steps=4000)
+    with pytest.raises(Stopped, match="and saved"):
+        work_on_devices(shards(study), (), TWO, checkpoint_seconds=1e9, listener=Counting(stops=True))
     assert not multiprocessing.active_children()
     assert list(cache.rglob("checkpoint"))
-
-    def count_again(steps: int) -> None:
-        made[1] += steps
-
-    done = dict(on_devices(shards(STUDY), TWO, checkpoint_seconds=1e9, report=count_again, stop=lambda: False))
+    two = run(STUDY, tmp_path / "two", device=["cpu", "cpu"], progress=False)
+    assert two.provenance["threads"] == 1
     assert not multiprocessing.active_children()
-    assert made[1] == len(STUDY) * STUDY.steps
-    assert sorted(shard.digest for shard in done) == sorted(shard.digest for shard in shards(STUDY))
-    for shard, results in done.items():
-        assert results.provenance["threads"] == 1
-        pd.testing.assert_frame_equal(results.table, alone(shard).table, check_exact=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        os.environ["RATEREG_CACHE"] = str(tmp_path / "other")
+        one = run(STUDY, tmp_path / "one", progress=False, max_members=2)
+    finally:
+        torch.set_num_threads(before)
+    pd.testing.assert_frame_equal(one.table, two.table, check_exact=True)
 
 
-def test_what_a_shard_raises_comes_by_its_message(tmp_path: Path) -> None:
-    missing = STUDY.replace(data=Data(str(tmp_path / "missing.npy")))
-    with pytest.raises(FileNotFoundError, match=r"missing\.npy") as raised:
-        list(on_devices(shards(missing), TWO, checkpoint_seconds=1e9, report=lambda steps: None, stop=lambda: False))
-    assert raised.value.__notes__ == ["It was raised in the process of cpu, by missing.npy default, 1 x 16."]
+def test_what_a_shard_raises_comes_by_its_message(cache: Path) -> None:
+    (cache / "shards").mkdir(parents=True)
+    (cache / "trainings").write_text("a file where a folder is to be")
+    with pytest.raises(OSError, match="trainings"):
+        work_on_devices(shards(STUDY), (), TWO, checkpoint_seconds=1e9, listener=Counting())
     assert not multiprocessing.active_children()
 
 
 def test_a_killed_process_is_told_and_the_others_are_saved(cache: Path) -> None:
-    killed: list[int] = []
+    class Killing(Listener):
+        killed: int | None = None
 
-    def kill(steps: int) -> None:
-        if not killed and len(list(cache.rglob("checkpoint"))) == 2:
-            child = multiprocessing.active_children()[0]
-            assert child.pid
-            killed.append(child.pid)
-            os.kill(child.pid, signal.SIGKILL)
+        def report(self, steps: int) -> None:
+            there = list(cache.rglob("checkpoint"))
+            if self.killed is None and len(there) == 2:
+                self.killed = multiprocessing.active_children()[0].pid
+                os.kill(self.killed, signal.SIGKILL)
 
-    long = shards(STUDY.replace(steps=10**6))[:2]
-    with pytest.raises(RuntimeError, match=r"cpu was killed by SIGKILL during tetrominoes.* goes on there"):
-        list(on_devices(long, TWO, checkpoint_seconds=0, report=kill, stop=lambda: False))
-    assert killed
+    listener, long = Killing(), shards(STUDY.replace(steps=10**6))
+    with pytest.raises(RuntimeError, match=r"was killed.*resumed from the last checkpoint"):
+        work_on_devices(long, (), TWO, checkpoint_seconds=0, listener=listener)
+    assert listener.killed
     assert not multiprocessing.active_children()
     assert len(list(cache.rglob("checkpoint"))) == 2
 
 
-def test_no_device_is_refused_and_no_shard_is_no_work() -> None:
-    def run(shards: list[Shard], devices: list[torch.device]) -> list[tuple[Shard, Results]]:
-        return list(on_devices(shards, devices, checkpoint_seconds=1, report=lambda steps: None, stop=lambda: False))
-
+def test_no_device_is_refused() -> None:
     with pytest.raises(ValueError, match="devices is empty"):
-        run(shards(STUDY), [])
-    assert run([], TWO) == []
+        work_on_devices(shards(STUDY), (), [], checkpoint_seconds=1, listener=Listener())
 
 
 PROGRAM = """
-import sys, torch
+from pathlib import Path
 from ratereg.studies import Study
-from ratereg.studies.devices import on_devices
-from ratereg.studies.shard import Shard
-from ratereg.training.interruption import Stopped, interruptible
-study = Study.from_settings(SETTINGS)
-shards = [Shard(study, tuple(one for one in study.members if one.seed == seed)) for seed in (0, 1)]
-report = lambda steps: print(steps, flush=True)
-with interruptible() as interrupted:
+from ratereg.studies.run import run
+from ratereg.training import Stopped
+if __name__ == "__main__":
     try:
-        list(on_devices(shards, [torch.device("cpu")] * 2, checkpoint_seconds=1e9, report=report, stop=interrupted))
+        run(Study.from_settings(SETTINGS), Path("FOLDER"), device=["cpu", "cpu"], progress=False)
     except Stopped as error:
         print(error)
 """
 
 
 @pytest.mark.parametrize("how", ["interrupted", "killed"])
-def test_no_process_outlives_its_parent_and_each_saves_before_it_ends(cache: Path, how: str) -> None:
-    settings = STUDY.replace(steps=10**6, seeds=2).settings
-    program = PROGRAM.replace("SETTINGS", repr(settings))
+def test_no_process_outlives_its_parent_and_each_saves_before_it_ends(cache: Path, tmp_path: Path, how: str) -> None:
+    program = PROGRAM.replace("SETTINGS", repr(STUDY.replace(steps=10**6).settings))
+    (tmp_path / "program.py").write_text(program.replace("FOLDER", str(tmp_path / "result")))
     with subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, tmp_path / "program.py"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as parent:
-        assert parent.stdout
-        assert parent.stderr
-        made = [int(parent.stdout.readline())]
-        # Until both have begun, which the second one's steps beside the first one's do not tell.
-        while len(children := training(parent.pid)) < 2:
-            made.append(int(parent.stdout.readline()))
-        assert not list(cache.rglob("checkpoint"))
+        # Both have begun when both hold the locks of their shards.
+        while len(list((cache / "locks").glob("*.holder"))) < 3:
+            assert parent.poll() is None
+        children = psutil.Process(parent.pid).children(recursive=True)
         if how == "killed":
             parent.kill()
         else:
             # As a terminal does at Ctrl-C, to all of the group.
             os.killpg(parent.pid, signal.SIGINT)
-        gone, alive = psutil.wait_procs(children, timeout=30)
+        _, alive = psutil.wait_procs(children, timeout=60)
         assert not alive
-        assert len(gone) == 2
-        said, complaints = parent.communicate(timeout=30)
+        said, _ = parent.communicate(timeout=60)
     if how == "interrupted":
         assert parent.returncode == 0
-        assert "of 1000000, and saved" in said
-    assert "Traceback" not in complaints
-    assert list(cache.rglob("checkpoint"))
-
-
-def training(parent: int) -> list[psutil.Process]:
-    """Return the processes that a parent spawned to train, without the one that tracks resources."""
-    return [child for child in psutil.Process(parent).children() if "spawn_main" in " ".join(child.cmdline())]
+        assert "and saved" in said
+    assert len(list(cache.rglob("checkpoint"))) == 2
+    assert not any(store.has(one) for one in STUDY.replace(steps=10**6).trainings("float32"))

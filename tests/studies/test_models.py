@@ -32,9 +32,7 @@ def test_a_model_is_the_member_that_was_asked_for(tmp_path: Path) -> None:
     results = load_or_run(STUDY, progress=False)
     vae = results.models(beta=0.1, seed=1, layers=2)
     assert (vae.members, vae.network) == (1, MLP(2, 8, 4))
-    (index,) = [
-        i for i, one in enumerate(STUDY.members) if (one.beta, one.seed, one.network.layers) == (0.1, 1, 2)
-    ]
+    (index,) = [i for i, one in enumerate(STUDY.members) if (one.beta, one.seed, one.network.layers) == (0.1, 1, 2)]
     weights, _ = store.weights(results.trainings[index])
     for name, value in vae.state_dict().items():
         torch.testing.assert_close(value, weights[name], rtol=0, atol=0)

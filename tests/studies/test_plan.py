@@ -4,32 +4,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratereg.studies import MLP, Data, Study
+from ratereg import MLP, Data, Study
 from ratereg.studies.plan import plan
 from ratereg.studies.shard import Shard
 
-STUDY = Study([Data("tetrominoes"), Data("x")], [MLP(1), MLP(3)], betas=[1, 0.1, 0.01], seeds=4)
+STUDY = Study(
+    [Data("tetrominoes"), Data("tetrominoes", split="checkerboard")], [MLP(1), MLP(3)], betas=[1, 0.1, 0.01], seeds=4
+)
+TRAININGS = STUDY.trainings("float32")
 
 
 def planned(limit: int, without: list[Shard] | None = None) -> list[Shard]:
-    done = {member for shard in without or [] for member in shard.members}
-    return plan(STUDY, [member for member in STUDY.members if member not in done], lambda *_: limit)
+    done = {one for shard in without or [] for one in shard.trainings}
+    return plan(TRAININGS, lambda _: limit, [one for one in TRAININGS if one not in done])
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 7, 12, 100])
-def test_shards_hold_every_member_once_within_the_limit(limit: int) -> None:
+def test_shards_hold_every_training_once_within_the_limit(limit: int) -> None:
     shards = planned(limit)
-    members = list(itertools.chain.from_iterable(shard.members for shard in shards))
-    assert sorted(members, key=str) == sorted(STUDY.members, key=str)
+    together = list(itertools.chain.from_iterable(shard.trainings for shard in shards))
+    assert sorted(one.digest for one in together) == sorted(one.digest for one in TRAININGS)
     assert max(map(len, shards)) <= limit
-    assert all(len({(member.data, member.network) for member in shard.members}) == 1 for shard in shards)
+    assert all(len({one.setting for one in shard.trainings}) == 1 for shard in shards)
 
 
 @pytest.mark.parametrize("limit", [3, 5, 7, 12])
 def test_seeds_are_kept_whole_where_they_fit_and_the_first_come_first(limit: int) -> None:
     shards = planned(limit)
     assert [len(shard) for shard in shards] == {3: [3] * 16, 5: [3] * 16, 7: [6] * 8, 12: [12] * 4}[limit]
-    first_seeds = [shard.members[0].seed for shard in shards]
+    first_seeds = [shard.trainings[0].seed for shard in shards]
     assert first_seeds == sorted(first_seeds)
 
 
@@ -40,14 +43,12 @@ def test_taking_away_finished_shards_leaves_the_others_as_they_are(limit: int, f
     assert planned(limit, done) == [shard for shard in shards if shard not in done]
 
 
-def test_the_limit_is_asked_for_each_data_set_and_network() -> None:
-    shards = plan(STUDY, STUDY.members, lambda data, network: 3 * network.layers)
+def test_the_limit_is_asked_for_each_setting() -> None:
+    shards = plan(TRAININGS, lambda one: 3 * one.network.layers)
     assert {(shard.network.layers, len(shard)) for shard in shards} == {(1, 3), (3, 9), (3, 3)}
 
 
-def test_a_shards_key_is_that_of_its_members_in_their_order() -> None:
+def test_a_shards_key_is_that_of_its_trainings_in_their_order() -> None:
     shards = planned(3)
     assert len({shard.digest for shard in shards}) == len(shards)
-    turned = Shard(STUDY, shards[0].members[::-1])
-    assert turned.digest != shards[0].digest
-    assert Shard(STUDY.replace(betas=[1, 0.1, 0.01, 5]), shards[0].members).digest == shards[0].digest
+    assert Shard(shards[0].trainings[::-1]).digest != shards[0].digest

@@ -158,7 +158,9 @@ def test_members_of_two_precisions_are_not_mixed_and_that_is_said(cache: Path, t
     best = ratereg.training.best_precision(torch.device("cpu"))
     other = {"float32": "bfloat16", "bfloat16": "float32"}[best]
     load_or_run(study.replace(precision=other, betas=1.0), progress=False)
-    with pytest.warns(UserWarning, match=f"1 of the study's 2 members are there, trained in {other}.*precision='{other}'"):
+    with pytest.warns(
+        UserWarning, match=f"1 of the study's 2 members are there, trained in {other}.*precision='{other}'"
+    ):
         mixed = load_or_run(study, progress=False)
     assert set(mixed.table["precision"]) == {best}
     assert trained == [1, 2]
@@ -197,7 +199,9 @@ def test_finite_but_absurd_weights_give_nan_and_a_reason_in_every_measurement(ca
     tests = more.final[more.final["partition"] == "test"].set_index("training")
     assert tests.loc[absurd.digest, numbers].isna().all()
     assert tests.loc[fine.digest, numbers].notna().all()
-    again = load_or_run(study.measuring(Information(queries=31), ratereg.measurements.RateDistortion(90)), progress=False)
+    again = load_or_run(
+        study.measuring(Information(queries=31), ratereg.measurements.RateDistortion(90)), progress=False
+    )
     by_training = again.final.set_index("training")
     assert by_training.loc[absurd.digest, ["rate", "distortion", "mutual_information"]].isna().all(axis=None)
     assert by_training.loc[absurd.digest, "failure"].str.contains("not finite").all()
@@ -287,9 +291,7 @@ def test_a_member_of_a_committed_result_is_not_trained_or_measured_again(
     monkeypatch.setattr(measured, "published_directory", lambda: tmp_path / "results")
     whole = load_or_run(STUDY.replace(steps=10), progress=False).save(tmp_path / "results" / "some" / "result")
     shutil.rmtree(cache)
-    one = load_or_run(
-        STUDY.replace(steps=10, data=STUDY.axis_data[1], betas=0.01, seeds=[1]), progress=False
-    )
+    one = load_or_run(STUDY.replace(steps=10, data=STUDY.axis_data[1], betas=0.01, seeds=[1]), progress=False)
     assert sum(trained) == 8
     index = next(i for i, member in enumerate(whole.study.members) if member[:2] + member[3:] == _plain(one))
     expected = whole.table[whole.table["member"] == index].assign(member=0).reset_index(drop=True)

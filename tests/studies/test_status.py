@@ -43,7 +43,7 @@ def test_a_committed_result_is_told_with_its_scale_its_share_and_its_provenance(
     assert (row["seconds"], row["device"], row["precision"]) == (3600, "no device", "bfloat16")
     assert row["source"] == f"results/search/{small.digest}"
     assert row["betas"] == "1, 0.1"
-    assert row["networks"].split("; ")[0] == "1 hidden layer of 512, 5 latents"
+    assert row["networks"].split("; ")[0] == "1 x 512"
     assert row["data"] == "tetrominoes, cv 0.1"
     assert status().set_index("study").loc["width", "scale"] == ""
 
@@ -60,7 +60,7 @@ def test_of_two_results_the_larger_one_counts(committed: Path) -> None:
 def test_words_tell_binarization_and_convolutions(committed: Path) -> None:
     row = status(["images"]).iloc[0]
     assert row["data"].split("; ")[-1] == "mnist-10k, static binarization"
-    assert row["networks"].split("; ")[-1] == "convolutional, 16 channels, 10 latents"
+    assert row["networks"].split("; ")[-1] == "convolutional 16"
 
 
 def test_an_unknown_name_is_refused() -> None:

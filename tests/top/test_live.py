@@ -23,7 +23,7 @@ import ratereg
 from ratereg import MLP, Data, Study
 from ratereg.live import Watch, replay, watch
 from ratereg.live.picture import numbers_table
-from ratereg.live.run import look_steps
+from ratereg.live.train import look_steps
 from ratereg.measurements import Latents
 
 SMALL = Study(

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from drawn import half_width, intervals, lines, results
 from ratereg import plots
 from ratereg.claims import paper_points
-from ratereg.plots.labels import labelled, model_colors
+from ratereg.plots.labels import labeled, model_colors
 
 FIGURES = [
     plots.rate_distortion,
@@ -147,21 +147,21 @@ def test_models_that_differ_in_any_column_have_labels_and_colors_of_their_own():
 
 @pytest.mark.parametrize("column", ["learning_rate", "batch_size", "warm_up", "likelihood"])
 def test_settings_are_never_pooled_by_their_architecture(column):
-    labels = labelled(results(models=("a", "a"), **{column: (1, 2)}).final)
+    labels = labeled(results(models=("a", "a"), **{column: (1, 2)}).final)
     assert set(labels["series"]) == {f"a, {column.replace('_', ' ')} 1", f"a, {column.replace('_', ' ')} 2"}
 
 
 def test_settings_that_no_column_tells_apart_have_their_digests():
-    made = labelled(results(models=("a", "a")).final.assign(split="cv", n_train=100, share=0.1, n_test=7))
+    made = labeled(results(models=("a", "a")).final.assign(split="cv", n_train=100, share=0.1, n_test=7))
     assert len(made.groupby(["panel", "series"])) == made["setting"].nunique() == 4
     assert made["series"].str.contains("setting").all()
 
 
 def test_a_model_has_the_color_of_its_depth_whatever_else_is_drawn():
-    assert model_colors(labelled(results().final)) == {
+    assert model_colors(labeled(results().final)) == {
         name: plots.NETWORKS[k] for name, k in (("1 hidden layer", 1), ("3 hidden layers", 3))
     }
-    assert model_colors(labelled(results(models=("3 hidden layers",)).final)) == {"3 hidden layers": plots.NETWORKS[3]}
+    assert model_colors(labeled(results(models=("3 hidden layers",)).final)) == {"3 hidden layers": plots.NETWORKS[3]}
 
 
 def test_information_has_the_parts_of_the_rate_with_intervals_and_their_ceiling():

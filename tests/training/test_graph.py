@@ -1,6 +1,6 @@
 """A training step can be captured and replayed: no GPU is needed to see that it reads and writes only tensors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -96,45 +96,3 @@ def test_on_a_processor_the_step_is_run_as_it_is() -> None:
         raise AssertionError
 
     assert replayed(step, torch.device("cpu")) is step
-
-
-class _FakeCuda:
-    """Stands for torch.cuda where there is none: work under a graph is noted instead of done, until it is replayed."""
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-
-    def step(self) -> None:
-        self.log.append("run")
-
-
-def test_the_first_steps_warm_up_and_all_others_are_replays(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = _FakeCuda()
-
-    class Context:
-        def __init__(self, *_: object) -> None: ...
-        def __enter__(self) -> None: ...
-        def __exit__(self, *_: object) -> None: ...
-        def wait_stream(self, _: object) -> None: ...
-
-    class Graph:
-        def replay(self) -> None:
-            fake.log.append("replay")
-
-    class Capture(Context):
-        def __enter__(self) -> None:
-            fake.log.append("capture")
-
-    for name, stand_in in {
-        "device": Context,
-        "stream": Context,
-        "Stream": Context,
-        "current_stream": Context,
-        "CUDAGraph": Graph,
-        "graph": Capture,
-    }.items():
-        monkeypatch.setattr(torch.cuda, name, stand_in)
-    call: Callable[[], None] = replayed(fake.step, torch.device("cuda"))
-    for _ in range(6):
-        call()
-    assert fake.log == ["run"] * 3 + ["capture", "run", "replay", "replay", "replay"]

@@ -70,45 +70,11 @@ def test_steps_with_half_a_cosine_are_those_of_torchs_adam_with_its_scheduler(na
     torch.testing.assert_close(weights["w"], before, rtol=0, atol=1e-9)
 
 
-def test_the_schedule_goes_on_where_a_loaded_state_was() -> None:
-    generator = torch.Generator().manual_seed(0)
-    gradients = torch.randn(STEPS, 2, 9, generator=generator)
-    active = torch.ones(2, dtype=torch.bool)
-
-    def made(start: int, weight: Tensor, state: dict[str, Tensor] | None, stop: int) -> tuple[Tensor, Adam]:
-        weights = {"w": weight.clone()}
-        optimizer = Adam(weights, None, learning_rate=1e-2, schedule="cosine", steps=STEPS)
-        for name, value in optimizer.state().items() if state is not None else ():
-            value.copy_(state[name])
-        for step in range(start, stop):
-            optimizer.step([gradients[step]], active)
-        return weights["w"], optimizer
-
-    whole, _ = made(0, torch.ones(2, 9), None, STEPS)
-    half, optimizer = made(0, torch.ones(2, 9), None, 17)
-    rest, _ = made(17, half, optimizer.state(), STEPS)
-    assert torch.equal(rest, whole)
-    # Begun anew, the rate would be high again.
-    anew, _ = made(17, half, None, STEPS)
-    assert not torch.allclose(anew, whole)
-
-
 @pytest.mark.parametrize("schedule", ["linear", "Cosine", ""])
 def test_an_unknown_schedule_is_refused_naming_those_there_are(schedule: str) -> None:
     assert SCHEDULES == ("constant", "cosine")
     with pytest.raises(ValueError, match=f"schedule is '{schedule}'; give one of 'constant', 'cosine'"):
         schedule_factor(schedule, torch.tensor(1), 10)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"schedule": "cosine"}, "needs the number of steps; give steps"), ({"schedule": "step"}, "schedule is 'step'")],
-)
-def test_adam_makes_no_step_without_a_known_schedule(settings: dict[str, str], message: str) -> None:
-    weights = {"w": torch.ones(1, 3)}
-    with pytest.raises(ValueError, match=message):
-        Adam(weights, None, learning_rate=0.1, **settings).step([torch.ones(1, 3)], torch.tensor([True]))
-    assert (weights["w"] == 1).all()
 
 
 def trainer(schedule: str, steps: int | None = 12, precision: Precision = "float32", warm_up: int = 0) -> Trainer:
@@ -134,21 +100,6 @@ def test_a_training_that_is_stopped_and_goes_on_is_one_that_was_not_to_the_bit(t
     rest.advance(12)
     for name, value in whole.state().items():
         assert torch.equal(value, rest.state()[name]), name
-
-
-def test_the_first_step_is_that_of_a_constant_rate_and_later_ones_are_smaller() -> None:
-    constant, cosine = trainer("constant", None), trainer("cosine")
-    moved = []
-    for one in (constant, cosine):
-        one.advance(1)
-    assert torch.equal(weights_of(constant), weights_of(cosine))
-    for one in (constant, cosine):
-        one.advance(11)
-        before = weights_of(one)
-        one.advance(12)
-        moved.append((weights_of(one) - before).abs().mean())
-    # The last of twelve steps has a factor of (1 + cos(11 pi / 12)) / 2.
-    assert moved[1] / moved[0] == pytest.approx(0.017, rel=0.5)
 
 
 def test_a_longer_schedule_falls_more_slowly_from_the_same_start() -> None:

@@ -19,9 +19,6 @@ The first images are the same for every number.
 """
 
 
-Draw: TypeAlias = Callable[[int, int], tuple[UInt8[Tensor, "image pixels"], Float64[Tensor, "image factor"]]]
-
-
 @dataclass(frozen=True, eq=False)
 class Images:
     """All images of a source, not yet split.

@@ -6,8 +6,6 @@ import weakref
 from types import FrameType
 from typing import Any, Protocol
 
-from ratereg.live.run import Run
-
 __all__ = ["interrupts", "replaced_by_its_cell"]
 
 
@@ -15,19 +13,20 @@ class _Closable(Protocol):
     def close(self) -> None: ...
 
 
-_running: "weakref.WeakSet[Run]" = weakref.WeakSet()
+_stopping: "weakref.WeakSet[threading.Event]" = weakref.WeakSet()
+"""The events that stop the trainings under way."""
 
 _of_cell: dict[str, tuple[str, "list[weakref.ref[_Closable]]"]] = {}
 """For each cell its last execution, and the widgets shown by it."""
 
 
-def interrupts(run: Run) -> None:
-    """Let the kernel's interrupt stop a run while no cell is executed; without a kernel do nothing.
+def interrupts(stopping: threading.Event) -> None:
+    """Let the kernel's interrupt set an event while no cell is executed; without a kernel do nothing.
 
     While a cell is executed, the interrupt is that cell's.
     """
     if kernel := _kernel():
-        _running.add(run)
+        _stopping.add(stopping)
         # Only the main thread may set a handler, and a message's handling ends with setting the one from before.
         kernel.io_loop.add_callback(_listen)
 
@@ -62,5 +61,5 @@ def _listen() -> None:
 
 
 def _stop_all(number: int, frame: FrameType | None) -> None:
-    for run in list(_running):
-        run.stop()
+    for stopping in list(_stopping):
+        stopping.set()

@@ -1,16 +1,16 @@
 """The widget: controls, buttons, a line on progress, and the curve, redrawn while the ensemble trains."""
 
 import asyncio
+import contextvars
 import html
 import threading
 
 import ipywidgets
-import pandas as pd
 
 from ratereg.live.controls import Controls
 from ratereg.live.interrupt import interrupts, replaced_by_its_cell
 from ratereg.live.picture import curve_picture, numbers_table
-from ratereg.live.run import Run
+from ratereg.live.train import Progress, check_watchable, train
 from ratereg.studies import Results, Study
 from ratereg.summary import groups
 from ratereg.widgets.frames import Framed, slider
@@ -25,8 +25,8 @@ def watch(study: Study) -> "Watch":
     """Return a widget that trains a small ensemble, with controls, and redraws its rate-distortion curve meanwhile.
 
     Start trains with the chosen settings. Stop ends after the step that is under way, and what has been trained by then
-    is measured. A control that is moved while it trains starts it again with the new setting; moved at another time,
-    it counts at the next start. The notebook's interrupt button stops it too. Several widgets take turns.
+    is measured. A control that is moved during training starts it again with the new setting; moved at another time, it
+    counts at the next start. The notebook's interrupt button stops it too. Several widgets take turns.
 
     The training is that of `ratereg.load_or_run`, on the CPU, and has the same numbers. Nothing is written to the disk.
 
@@ -43,11 +43,10 @@ def replay(results: Results) -> Framed:
     """Return a slider over the recorded steps of a training and its rate-distortion curve; it needs no kernel.
 
     Arguments:
-        results: of one data set, network and prior.
+        results: results of one data set, network and prior.
     """
     rows = results.table[results.table["partition"].isin(["train", "test"])]
-    looks = groups(rows, ["step"])
-    looks.sort(key=lambda look: int(look["step"].iloc[0]))
+    looks = groups(rows.sort_values("step", kind="stable"), ["step"])
     frames = [curve_picture(looks[: place + 1], results.study.steps) for place in range(len(looks))]
     steps = [f"{look['step'].iloc[0]:,}" for look in looks]
     return Framed([slider("step", steps, len(steps) - 1)], frames)
@@ -65,17 +64,17 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
     def __init__(self, study: Study) -> None:
         # Clicks, and what a training shows, come in threads of their own.
         self._lock = threading.RLock()
-        self._run: Run | None = None
-        # Refuses the studies that can't be watched.
-        Run(study, self._show)
-        self._drawn: pd.DataFrame | None = None
+        # Set to stop the training under way; the training that is shown has the last one.
+        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._ended.set()
+        check_watchable(study)
+        self._results: Results | None = None
         self.error: Exception | None = None
         self.controls = Controls(study)
         self.start_button = ipywidgets.Button(description="Start", icon="play", button_style="primary")
         self.stop_button = ipywidgets.Button(description="Stop", icon="stop")
         self.status, self.picture, self.numbers = (ipywidgets.HTML(layout=_WIDE) for _ in range(3))
-        self._say("Not started. Press Start.")
-        self._training(False)
+        self._say("Not started. Press Start.", training=False)
         self.start_button.on_click(lambda button: self.start())
         self.stop_button.on_click(lambda button: self.stop())
         self.controls.on_change(self._moved)
@@ -86,8 +85,7 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
     @property
     def running(self) -> bool:
         """Whether it trains, or measures what it has trained."""
-        run = self._run
-        return run is not None and not run.join(0)
+        return not self._ended.is_set()
 
     @property
     def results(self) -> Results:
@@ -98,32 +96,26 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         Raises:
             RuntimeError: there has been no training, it is under way, or it was stopped before its first step.
         """
-        if self._run is None or self._run.results is None:
+        if self._results is None:
             raise RuntimeError("watch: there are no results yet; press Start and wait for the end, or call run().")
-        return self._run.results
+        return self._results
 
     def start(self) -> None:
         """Train with the settings of the controls, in the background; drop the training under way."""
         with self._lock:
-            if self._run is not None:
-                self._run.stop(drop=True)
-            self._run, self.error = None, None
-            try:
-                run = Run(self.controls.study(), self._show)
-            except ValueError as error:
-                self._fail(error)
-                return
-            self._run = run
-            self._training(True)
-            self._say("Reading the images.")
-            interrupts(run)
-            run.start()
+            self._stopping.set()
+            self._stopping, self._ended = threading.Event(), threading.Event()
+            self._results, self.error = None, None
+            self._say("Reading the images.", training=True)
+            interrupts(self._stopping)
+            # A front end knows by the context which cell or click a message belongs to.
+            context = contextvars.copy_context()
+            work = (self._work, self._stopping, self._ended)
+            threading.Thread(target=context.run, args=work, name="ratereg.live").start()
 
     def stop(self) -> None:
         """Ask the training to end after the step that is under way, and measure what has been trained."""
-        with self._lock:
-            if self._run is not None:
-                self._run.stop()
+        self._stopping.set()
 
     def run(self) -> Results:
         """Train to the end, and return the results; in a notebook rather use `await panel.trained()`.
@@ -135,9 +127,8 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
             FloatingPointError: all networks have diverged.
         """
         self.start()
-        run = self._run
         try:
-            while run is not None and not run.join(0.1):
+            while not self._ended.wait(0.1):
                 pass
         except KeyboardInterrupt:
             self.stop()
@@ -155,7 +146,7 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         """
         self.start()
         try:
-            # A slider that is moved meanwhile makes it another run.
+            # A slider that is moved meanwhile makes it another training.
             while self.running:
                 await asyncio.sleep(0.1)
         except asyncio.CancelledError:
@@ -164,19 +155,14 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         return self._outcome()
 
     def replay(self) -> Framed:
-        """Return the recording of the last training; see `replay`.
-
-        Raises:
-            RuntimeError: as of `results`.
-        """
+        """Return the recording of the last training; see `ratereg.live.replay`."""
         return replay(self.results)
 
     def close(self) -> None:
         """Stop training, and take the widget away."""
         with self._lock:
-            run, self._run = self._run, None
-        if run is not None:
-            run.stop(drop=True)
+            self._stopping.set()
+            self._stopping = threading.Event()
         super().close()
 
     def _outcome(self) -> Results:
@@ -189,35 +175,49 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
             if self.running:
                 self.start()
 
-    def _show(self, run: Run) -> None:
-        """Show the state of a run, in its thread."""
-        # Drawn before the lock is taken, as a click waits for the lock.
-        last = run.looks[-1] if run.looks else None
-        frame = "" if last is None or last is self._drawn else curve_picture(run.looks, run.study.steps)
-        with self._lock:
-            if run is not self._run:
-                return
-            if run.error is not None:
-                self._fail(run.error)
-                return
-            if frame:
-                self._drawn, self.picture.value, self.numbers.value = last, frame, numbers_table(last)
-            words = f"{_STATES[run.state]}: step {run.step:,} of {run.study.steps:,}, {len(run.study)} networks"
-            if run.step:
-                words += f", {run.speed:,.0f} member-steps a second"
-            for beta, step in run.lost.items():
-                words += f". β = {beta:g} diverged at step {step:,}: its loss is no longer finite, and the others go on"
-            self._say(f"{words}.")
-            self._training(run.state in ("training", "measuring"))
+    def _work(self, stopping: threading.Event, ended: threading.Event) -> None:
+        """Train and show it, in a thread, until another training takes its place."""
 
-    def _fail(self, error: Exception) -> None:
-        self.error = error
-        words = html.escape(f"{type(error).__name__}: {error}")
-        self.status.value = f"<div role='alert'><strong>It went wrong, and nothing trains.</strong> {words}</div>"
-        self._training(False)
+        def asked() -> bool:
+            # The pools of threads that trainers use refuse to begin in a process that ends.
+            return stopping.is_set() or not threading.main_thread().is_alive()
 
-    def _say(self, words: str) -> None:
-        self.status.value = f"<div role='status'>{html.escape(words)}</div>"
+        drawn = picture = None
+        try:
+            for progress in train(self.controls.study(), asked):
+                if progress.looks and progress.looks[-1] is not drawn:
+                    drawn = progress.looks[-1]
+                    # Drawn before the lock is taken, since a click waits for the lock.
+                    picture = curve_picture(progress.looks, progress.study.steps), numbers_table(drawn)
+                with self._lock:
+                    if stopping is not self._stopping or not threading.main_thread().is_alive():
+                        return
+                    if picture:
+                        self.picture.value, self.numbers.value = picture
+                    self._results = progress.results
+                    self._say(_in_words(progress), training=progress.results is None and progress.state != "stopped")
+        except Exception as error:
+            with self._lock:
+                if stopping is self._stopping:
+                    self.error = error
+                    self._say(
+                        f"It went wrong, and nothing trains. {type(error).__name__}: {error}", "alert", training=False
+                    )
+        finally:
+            ended.set()
 
-    def _training(self, under_way: bool) -> None:
-        self.start_button.disabled, self.stop_button.disabled = under_way, not under_way
+    def _say(self, words: str, role: str = "status", *, training: bool) -> None:
+        self.status.value = f"<div role='{role}'>{html.escape(words)}</div>"
+        self.start_button.disabled, self.stop_button.disabled = training, not training
+
+
+def _in_words(progress: Progress) -> str:
+    words = (
+        f"{_STATES[progress.state]}: step {progress.step:,} of {progress.study.steps:,}, {len(progress.study)} networks"
+    )
+    if progress.step:
+        words += f", {progress.speed:,.0f} member-steps a second"
+    for look in progress.looks[-1:]:
+        for beta, step in look.groupby("beta")["diverged_at"].min().dropna().items():
+            words += f". β = {beta:g} diverged at step {step:,.0f}: its loss is no longer finite, and the others go on"
+    return f"{words}."

@@ -80,32 +80,29 @@ class MLP:
     def __post_init__(self) -> None:
         _check_integers("MLP", 0, layers=self.layers)
         _check_integers("MLP", 1, width=self.width, latent_dim=self.latent_dim)
-        if self.hidden is not None and (self.encoder is not None or self.decoder is not None):
-            raise ValueError(f"MLP: hidden is {self.hidden!r} beside encoder or decoder; give one or the other.")
-        decoder = self._sizes("decoder")
-        encoder = self._sizes("encoder" if self.hidden is None else "hidden")
-        if encoder is None:
-            if decoder is None:
-                return
-            encoder = decoder[::-1]
-        if decoder is None:
-            decoder = encoder[::-1]
+        given = {name: getattr(self, name) for name in ("hidden", "encoder", "decoder")}
+        given = {name: _checked_layers(name, sizes) for name, sizes in given.items() if sizes is not None}
+        if not given:
+            return
+        decoder = given.get("decoder")
+        encoder = given["hidden"] if "hidden" in given else given.get("encoder")
+        encoder = (decoder or ())[::-1] if encoder is None else encoder
+        decoder = encoder[::-1] if decoder is None else decoder
         first = encoder[0] if encoder else self.width
-        if self.layers not in (1, len(encoder)) or self.width not in (512, first):
-            raise ValueError(
-                f"MLP: layers={self.layers} and width={self.width} contradict the encoder's hidden layers {encoder}; "
-                "leave both out."
-            )
+        twice = "hidden" in given and len(given) > 1
+        if twice or self.layers not in (1, len(encoder)) or self.width not in (512, first):
+            layers_and_width = {"layers": self.layers, "width": self.width}
+            raise ValueError(f"MLP: {given | layers_and_width} contradict each other; give hidden layers in one way.")
         # The shortest way to say the same, so that equal architectures have equal settings.
         mirrored, even = decoder == encoder[::-1], len({*encoder, *decoder}) <= 1
-        plain = {
+        shortest = {
             "layers": len(encoder),
             "width": first,
             "hidden": encoder if mirrored and not even else None,
             "encoder": None if mirrored else encoder,
             "decoder": None if mirrored else decoder,
         }
-        for name, value in plain.items():
+        for name, value in shortest.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
@@ -118,41 +115,28 @@ class MLP:
         return "mlp"
 
     @property
-    def encoder_sizes(self) -> tuple[int, ...]:
-        """Units of the encoder's hidden layers."""
-        given = self.hidden if self.encoder is None else self.encoder
-        return tuple([self.width] * self.layers if given is None else given)
-
-    @property
-    def decoder_sizes(self) -> tuple[int, ...]:
-        """Units of the decoder's hidden layers."""
-        return self.encoder_sizes[::-1] if self.decoder is None else tuple(self.decoder)
-
-    @property
     def label(self) -> str:
         """The hidden layers, for tables and legends: "1 x 512", "400-200-100", "512 / 512-512", or "linear"."""
         if self.encoder is None and self.hidden is None:
             return f"{self.layers} x {self.width}" if self.layers else "linear"
-        sides = [self.encoder_sizes] if self.hidden else [self.encoder_sizes, self.decoder_sizes]
-        return " / ".join("-".join(map(str, sizes)) or "linear" for sizes in sides)
+        sides = ["-".join(map(str, sizes)) or "linear" for sizes in self._sides]
+        return sides[0] if self.hidden else " / ".join(sides)
 
     def build_encoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> EnsembleMLP:
         """Return the encoder: from pixels to the mean and log-variance of each latent dimension, side by side."""
-        return EnsembleMLP([math.prod(image_shape), *self.encoder_sizes, 2 * self.latent_dim], generators)
+        return EnsembleMLP([math.prod(image_shape), *self._sides[0], 2 * self.latent_dim], generators)
 
     def build_decoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> EnsembleMLP:
         """Return the decoder: from a latent to one likelihood parameter per pixel."""
-        return EnsembleMLP([self.latent_dim, *self.decoder_sizes, math.prod(image_shape)], generators)
+        return EnsembleMLP([self.latent_dim, *self._sides[1], math.prod(image_shape)], generators)
 
-    def _sizes(self, name: str) -> tuple[int, ...] | None:
-        """Return the hidden layers that an argument gives, or None if it is not given."""
-        given = getattr(self, name)
-        if given is None:
-            return None
-        if isinstance(given, str) or not isinstance(given, Sequence):
-            raise ValueError(f"MLP: {name} is {given!r}; give the units of each hidden layer, such as (512, 256).")
-        _check_integers("MLP", 1, **{f"{name}[{index}]": size for index, size in enumerate(given)})
-        return tuple(given)
+    @property
+    def _sides(self) -> tuple[Sequence[int], Sequence[int]]:
+        """The units of the hidden layers of encoder and decoder."""
+        if self.encoder is not None and self.decoder is not None:
+            return self.encoder, self.decoder
+        hidden = [self.width] * self.layers if self.hidden is None else self.hidden
+        return hidden, hidden[::-1]
 
 
 @dataclass(frozen=True)
@@ -211,3 +195,10 @@ def _check_integers(network: str, least: int, **sizes: Any) -> None:
     for name, value in sizes.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{network}: {name} is {value!r}; give an integer of at least {least}.")
+
+
+def _checked_layers(name: str, sizes: Any) -> tuple[int, ...]:
+    if isinstance(sizes, str) or not isinstance(sizes, Sequence):
+        raise ValueError(f"MLP: {name} is {sizes!r}; give the units of each hidden layer, such as (512, 256).")
+    _check_integers("MLP", 1, **{f"{name}[{index}]": size for index, size in enumerate(sizes)})
+    return tuple(sizes)

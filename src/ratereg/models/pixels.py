@@ -10,17 +10,13 @@ __all__ = ["flat_pixels"]
 
 
 def flat_pixels(
-    x: Shaped[Tensor, "..."],
-    image_shape: tuple[int, int, int] | None,
-    members: int = 1,
-    *,
-    unit_range: bool = True,
+    x: Shaped[Tensor, "..."], image_shape: tuple[int, int, int] | None, members: int = 1, *, unit_range: bool = True
 ) -> Float[Tensor, "#member batch pixels"]:
     """Return images as flattened pixels with a member axis; uint8 is divided by 255, floats never are.
 
     Arguments:
         x: images (batch, channel, height, width) or flattened (batch, pixels), also with a leading axis of the members
-            or of 1; uint8, bool, or floats in [0, 1].
+            or of 1; uint8, bool, or floats.
         image_shape: channels, height, width; None for any.
         members: the size of the member axis, where it is not 1.
         unit_range: whether floats have to be in [0, 1].
@@ -28,15 +24,14 @@ def flat_pixels(
     Raises:
         ValueError: `x` is of another type or shape, or holds floats outside of [0, 1].
     """
-    flat = x.flatten(-3) if x.ndim in (4, 5) else x
+    axes = 3 if x.ndim in (4, 5) else 1
+    flat = x.flatten(-3) if axes == 3 else x
     flat = flat.unsqueeze(0) if flat.ndim == 2 else flat
-    of_images = image_shape is None or x.ndim not in (4, 5) or tuple(x.shape[-3:]) == tuple(image_shape)
-    of_pixels = image_shape is None or x.shape[-1:] == (math.prod(image_shape),) or x.ndim in (4, 5)
-    if flat.ndim != 3 or not (of_images and of_pixels) or len(flat) not in (1, members):
-        expected = "(batch, channel, height, width)" if image_shape is None else f"(batch, {str(image_shape)[1:]}"
+    expected = None if image_shape is None else [*image_shape] if axes == 3 else [math.prod(image_shape)]
+    if flat.ndim != 3 or len(flat) not in (1, members) or expected not in (None, [*x.shape[-axes:]]):
         raise ValueError(
-            f"x has shape {tuple(x.shape)}; give images {expected}, or flattened as (batch, pixels), of each of "
-            f"{members} members or of all alike."
+            f"x has shape {tuple(x.shape)}; give images (batch, channel, height, width), of {image_shape or 'any'}, or "
+            f"flattened (batch, pixels), of each of {members} members or of all alike."
         )
     if x.dtype == torch.uint8:
         return flat.float().div_(255)

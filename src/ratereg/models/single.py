@@ -1,5 +1,6 @@
 """Any one model, given by its encoder and its decoder as plain functions, as an ensemble of one."""
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -22,10 +23,9 @@ class SingleModel:
     Put modules into evaluation mode first: dropout would change the model from call to call.
 
     Arguments:
-        encode: from images (batch, pixels) to q(z|x): its mean and log-variance, (batch, latent) each, or a
-            `torch.distributions.Normal` of that shape, `Independent` or not; a function or a module.
-        decode: from latents (batch, latent) to the likelihood's parameters (batch, pixels), each row by itself; a
-            function or a module.
+        encode: from images (batch, pixels) to q(z|x): its mean and log-variance, (batch, latent) each, or a `Normal`
+            distribution of that shape; a function, a module, or a module's method.
+        decode: from latents (batch, latent) to the likelihood's parameters (batch, pixels), each row by itself.
         likelihood: p(x|z); Bernoulli, with logits as parameters, if None.
         prior: p(z); the standard Gaussian if None.
         image_shape: channels, height, width, where `encode` takes images (batch, channel, height, width) and `decode`
@@ -33,7 +33,7 @@ class SingleModel:
         probabilities: whether `decode` returns the probabilities of a Bernoulli likelihood, not logits.
         latent_dim: dimensions of the latent space; None to learn them from the first call. Sampling from the prior
             before that needs them.
-        device: to compute on; None for that of a module's parameters, else the CPU.
+        device: to compute on; None for the device of a module's parameters, else the CPU.
 
     Raises:
         ValueError: `encode` or `decode` cannot be called, or, when it is, returns something of another shape;
@@ -72,25 +72,28 @@ class SingleModel:
         self.image_shape, self._probabilities = image_shape, probabilities
         found = [parameter.device for function in (encode, decode) for parameter in _parameters(function)]
         self.device = torch.device(device) if device is not None else next(iter(found), torch.device("cpu"))
-        self.prior = StandardGaussian() if prior is None else prior
+        self.prior = copy.deepcopy(StandardGaussian() if prior is None else prior)
         if latent_dim is not None:
             self._build_prior(latent_dim)
 
     def encode(
         self, x: Shaped[Tensor, "..."]
     ) -> tuple[Float[Tensor, "1 batch latent"], Float[Tensor, "1 batch latent"]]:
-        """Return the mean and log-variance of q(z|x), for images in any form that a VAE takes, floats of any range."""
-        flat = flat_pixels(x, self.image_shape, unit_range=False)[0]
+        """Return the mean and log-variance of q(z|x), for images in any form that a VAE takes."""
+        flat = flat_pixels(x, self.image_shape, unit_range=isinstance(self.likelihood, Bernoulli))[0]
         images = flat if self.image_shape is None else flat.unflatten(1, self.image_shape)
-        mean, log_var = _mean_and_log_var(self._encode(_as_parameters_are(images, self._encode)))
-        for name, value in (("mean", mean), ("log-variance", log_var)):
-            if _not_floats(value, 2, len(flat)):
-                raise _wrong(f"encode's {name}", value, len(flat), "latent")
-        if mean.shape != log_var.shape:
+        posterior = self._encode(_as_parameters_are(images, self._encode))
+        normal = posterior.base_dist if isinstance(posterior, Independent) else posterior
+        if isinstance(normal, Normal):
+            posterior = normal.loc, 2 * normal.scale.log()
+        if not isinstance(posterior, tuple | list) or len(posterior) != 2:
             raise ValueError(
-                f"SingleModel: encode returned a mean {tuple(mean.shape)} and a log-variance {tuple(log_var.shape)}; "
-                "return one variance per latent."
+                f"SingleModel: encode returned {_described(posterior)}; return the mean and the log-variance, a pair, "
+                "or a Normal distribution."
             )
+        mean, log_var = posterior
+        _check("encode's mean", mean, len(flat), "latent")
+        _check("encode's log-variance", log_var, len(flat), mean.shape[1])
         self._build_prior(mean.shape[1])
         return mean.unsqueeze(0), log_var.unsqueeze(0)
 
@@ -98,59 +101,40 @@ class SingleModel:
         """Return the likelihood's parameters, one per pixel."""
         self._build_prior(z.shape[2])
         parameters = self._decode(_as_parameters_are(z, self._decode)[0])
-        if isinstance(parameters, Tensor) and parameters.ndim == 4 and parameters.shape[1:] == self.image_shape:
+        if isinstance(parameters, Tensor) and self.image_shape is not None and parameters.shape[1:] == self.image_shape:
             parameters = parameters.flatten(1)
-        if _not_floats(parameters, 2, z.shape[1]) or self._pixels not in (None, parameters.shape[1]):
-            raise _wrong("decode's result", parameters, z.shape[1], self._pixels or "pixels")
-        return (self._logits(parameters) if self._probabilities else parameters).unsqueeze(0)
-
-    @property
-    def _pixels(self) -> int | None:
-        return None if self.image_shape is None else math.prod(self.image_shape)
+        pixels = "pixels" if self.image_shape is None else math.prod(self.image_shape)
+        _check("decode's result", parameters, z.shape[1], pixels)
+        return (_logits(parameters) if self._probabilities else parameters).unsqueeze(0)
 
     def _build_prior(self, latent_dim: int) -> None:
-        if self.prior.is_built:
-            if self.prior.latent_dim != latent_dim:
-                raise ValueError(f"SingleModel: {latent_dim} latents, but the prior has {self.prior.latent_dim}.")
-            return
-        self.prior.build(latent_dim, [torch.Generator()], image_shape=self.image_shape)
-        self.prior.to(self.device)
-        if next(self.prior.parameters(), None) is not None:
-            raise ValueError(f"SingleModel: the prior {self.prior.label!r} is not trained; give one that was built.")
-
-    @staticmethod
-    def _logits(probabilities: Tensor) -> Tensor:
-        outside = (probabilities < 0) | (probabilities > 1)
-        if outside.any():
-            raise ValueError(
-                f"SingleModel: decode returned {probabilities[outside][0]:.4g} as a probability; return values in "
-                "[0, 1], or leave probabilities False for logits."
-            )
-        wide = probabilities.to(torch.promote_types(probabilities.dtype, torch.float32))
-        # A probability of exactly 0 or 1 would make a pixel impossible.
-        return torch.logit(wide, eps=torch.finfo(wide.dtype).eps)
+        """Build a prior that has no parameters; one with parameters has to be built, and trained, before."""
+        if not self.prior.is_built:
+            self.prior.build(latent_dim, [torch.Generator()], image_shape=self.image_shape).to(self.device)
+            if next(self.prior.parameters(), None) is not None:
+                raise ValueError(f"SingleModel: the prior {self.prior.label!r} is not trained; give one that is built.")
+        if self.prior.latent_dim != latent_dim:
+            raise ValueError(f"SingleModel: {latent_dim} latents, but the prior has {self.prior.latent_dim}.")
 
 
-def _mean_and_log_var(posterior: Any) -> tuple[Any, Any]:
-    normal = posterior.base_dist if isinstance(posterior, Independent) else posterior
-    if isinstance(normal, Normal):
-        return normal.loc, 2 * normal.scale.log()
-    if isinstance(posterior, tuple | list) and len(posterior) == 2:
-        return posterior[0], posterior[1]
-    raise ValueError(
-        f"SingleModel: encode returned {_described(posterior)}; return the mean and the log-variance, a pair, or a "
-        "Normal distribution."
-    )
+def _logits(probabilities: Tensor) -> Tensor:
+    outside = ~((probabilities >= 0) & (probabilities <= 1))
+    if outside.any():
+        raise ValueError(
+            f"SingleModel: decode returned {probabilities[outside][0]:.4g} as a probability; return values in [0, 1], "
+            "or leave probabilities False for logits."
+        )
+    wide = probabilities.to(torch.promote_types(probabilities.dtype, torch.float32))
+    # A probability of exactly 0 or 1 would make a pixel impossible.
+    return torch.logit(wide, eps=torch.finfo(wide.dtype).eps)
 
 
-def _not_floats(value: object, axes: int, batch: int) -> bool:
-    return not (isinstance(value, Tensor) and value.is_floating_point() and value.ndim == axes and len(value) == batch)
-
-
-def _wrong(name: str, value: object, batch: int, axis: str | int) -> ValueError:
-    return ValueError(
-        f"SingleModel: {name} is {_described(value)} for a batch of {batch}; return floats ({batch}, {axis})."
-    )
+def _check(name: str, value: object, batch: int, columns: str | int) -> None:
+    fits = isinstance(value, Tensor) and value.is_floating_point() and value.ndim == 2 and len(value) == batch
+    if not fits or (isinstance(columns, int) and value.shape[1] != columns):  # type: ignore[attr-defined]
+        raise ValueError(
+            f"SingleModel: {name} is {_described(value)} for a batch of {batch}; return floats ({batch}, {columns})."
+        )
 
 
 def _described(value: object) -> str:
@@ -161,7 +145,9 @@ def _described(value: object) -> str:
 
 
 def _parameters(function: object) -> list[nn.Parameter]:
-    return list(function.parameters()) if isinstance(function, nn.Module) else []
+    """Return the parameters of a module, or of the module that a method belongs to."""
+    module = getattr(function, "__self__", function)
+    return list(module.parameters()) if isinstance(module, nn.Module) else []
 
 
 def _as_parameters_are(tensor: Tensor, function: object) -> Tensor:

@@ -62,7 +62,7 @@ class VAE(nn.Module):
     Members with equal seeds start from equal weights, so contrasts between them are paired.
 
     Where a method takes images `x`, these are (batch, channel, height, width), or flattened (batch, pixels), with or
-    without a leading axis of the members or of 1. They are uint8, or floats in [0, 1].
+    without a leading axis of the members or of 1. They are uint8, or floats in [0, 1]; a Gaussian likelihood takes any.
 
     Arguments:
         network: the architecture, built once for all members.
@@ -138,7 +138,8 @@ class VAE(nn.Module):
         Raises:
             ValueError: `x` is of another type or shape, or holds floats outside of [0, 1].
         """
-        return self._posterior(flat_pixels(x, self.image_shape, self.members))
+        unit_range = isinstance(self.likelihood, Bernoulli)
+        return self._posterior(flat_pixels(x, self.image_shape, self.members, unit_range=unit_range))
 
     def decode(self, z: Float[Tensor, "#member batch latent"]) -> Float[Tensor, "member batch pixels"]:
         """Return the likelihood's parameters, one per pixel, in the type of the parameters."""

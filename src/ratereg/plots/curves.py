@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 
 from ratereg.plots.data import in_words
 from ratereg.plots.grid import grid
-from ratereg.plots.labels import labelled, model_colors
+from ratereg.plots.labels import labeled, model_colors
 from ratereg.plots.style import LINES, MARKERS, WORDS, finished, interval, key, log_axis
 from ratereg.studies import Results
 from ratereg.summary import over_seeds
@@ -45,7 +45,7 @@ def rate_distortion(
     """
     if not partitions or not set(partitions) <= set(MARKERS):
         raise ValueError(f"rate_distortion: partitions is {partitions!r}; give some of 'train' and 'test'.")
-    rows = labelled(results.final[results.final["partition"].isin(partitions)], short=False)
+    rows = labeled(results.final[results.final["partition"].isin(partitions)], short=False)
     colors, tables = model_colors(rows), []
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
@@ -88,7 +88,7 @@ def draw_rate_distortion(
         colors: of the models, by the labels of `ratereg.plots.labels`; None for the book's.
         numbers: whether betas are written along the first and the last model's test curves.
     """
-    rows = rows if "series" in rows else labelled(rows)
+    rows = rows if "series" in rows else labeled(rows)
     colors = model_colors(rows) if colors is None else colors
     ends = [f"{name}{end}" for name in ("rate", "distortion") for end in ("", "_low", "_high")]
     table = over_seeds(rows, ("rate", "distortion"), by=("panel", "series"))

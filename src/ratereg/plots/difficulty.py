@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ratereg.plots.data import in_words
 from ratereg.plots.grid import draw_betas, grid
-from ratereg.plots.labels import labelled, seed_means
+from ratereg.plots.labels import labeled, seed_means
 from ratereg.plots.style import MARKERS, WORDS, beta_colors, beta_keys, finished, interval, key
 from ratereg.studies import Results
 from ratereg.summary import groups, mean_interval
@@ -35,7 +35,7 @@ def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequ
     colors = beta_colors(results.final["beta"])
     rows = pd.concat([_lines(one, results.final["steps"].iloc[0], distances) for one in (results, *others)])
     rows = rows[rows["beta"].isin(colors) & rows["partition"].isin(MARKERS)]
-    rows = rows[rows["series"].isin(labelled(results.final)["series"])].sort_values("distance", kind="stable")
+    rows = rows[rows["series"].isin(labeled(results.final)["series"])].sort_values("distance", kind="stable")
     lines = list(dict.fromkeys(rows["line"]))
     table = seed_means(rows, ("distortion",), by=("line",)).sort_values("series", kind="stable")
     styles: dict[str, dict[str, Any]] = {
@@ -73,8 +73,8 @@ def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequ
 
 
 def _lines(results: Results, steps: int, distances: Mapping[str, float]) -> pd.DataFrame:
-    """Return labelled rows with the distance, and the label of their line as `line`."""
-    rows = labelled(results.final)
+    """Return labeled rows with the distance, and the label of their line as `line`."""
+    rows = labeled(results.final)
     for name in rows["panel"].unique():
         if name not in distances:
             raise ValueError(f"difficulty: distances has {', '.join(distances)}; give one for {name!r} too.")
@@ -95,7 +95,7 @@ def distance_distortion(results: Results) -> Figure:
     """
     if "distance" not in results.arrays:
         raise ValueError("distance_distortion: results has no distances; measure `ByDistance` first.")
-    rows = labelled(results.final[results.final["partition"] == "test"])
+    rows = labeled(results.final[results.final["partition"] == "test"])
     colors = beta_colors(rows["beta"])
     found = []
     for part in groups(rows, ["panel", "series", "beta"]):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ratereg.plots.data import in_words
 from ratereg.plots.grid import draw_betas, grid
-from ratereg.plots.labels import labelled, seed_means
+from ratereg.plots.labels import labeled, seed_means
 from ratereg.plots.style import LINES, MARKERS, WORDS, beta_colors, beta_keys, finished, key, log_axis
 from ratereg.studies import Results
 from ratereg.summary import groups, over_seeds
@@ -30,7 +30,7 @@ def training_paths(results: Results) -> Figure:
     Means over seeds at the recorded steps, one color per beta, for training and test images; the first point is
     hollow, the last one large and edged in black.
     """
-    rows = labelled(results.table[results.table["partition"].isin(MARKERS)])
+    rows = labeled(results.table[results.table["partition"].isin(MARKERS)])
     table = over_seeds(rows, ("rate", "distortion"), by=("panel", "series", "step"))
     table = table[["panel", "series", "partition", "beta", "step", "rate", "distortion", "seeds"]].sort_values(
         "step", kind="stable"
@@ -73,7 +73,7 @@ def training_parts(results: Results, *, partition: str = "train") -> Figure:
     """
     if partition not in MARKERS:
         raise ValueError(f"training_parts: partition is {partition!r}; give 'train' or 'test'.")
-    rows = labelled(results.table[results.table["partition"].isin(MARKERS)])
+    rows = labeled(results.table[results.table["partition"].isin(MARKERS)])
     by_side = rows.pivot(index=["member", "step"], columns="partition", values="distortion")
     gap = (by_side["test"] - by_side["train"]).rename("gap").reset_index()
     rows = rows[rows["partition"] == partition].merge(gap, on=["member", "step"])

@@ -7,10 +7,10 @@ import pandas as pd
 from ratereg.plots.style import COLORS, NETWORKS
 from ratereg.summary import groups, labels, over_seeds
 
-__all__ = ["labelled", "model_colors", "seed_means"]
+__all__ = ["labeled", "model_colors", "seed_means"]
 
 
-def labelled(rows: pd.DataFrame, *, short: bool = True) -> pd.DataFrame:
+def labeled(rows: pd.DataFrame, *, short: bool = True) -> pd.DataFrame:
     """Return rows with words for the data as column `panel`, and for the model as column `series`.
 
     Different settings have different words: where data and architecture are alike, the model's name the settings that
@@ -21,7 +21,7 @@ def labelled(rows: pd.DataFrame, *, short: bool = True) -> pd.DataFrame:
 
 
 def model_colors(rows: pd.DataFrame) -> dict[str, str]:
-    """Return a color for each `series` of labelled rows: that of its depth, and for a second one of a depth another."""
+    """Return a color for each `series` of labeled rows: that of its depth, and for a second one of a depth another."""
     found: dict[str, str] = {}
     for series in groups(rows, ["series"]):
         network = series.iloc[0]
@@ -32,7 +32,7 @@ def model_colors(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def seed_means(rows: pd.DataFrame, measures: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the means over seeds of labelled rows as a tidy table, a row for each curve, place and measure.
+    """Return the means over seeds of labeled rows as a tidy table, a row for each curve, place and measure.
 
     Its columns are panel, series, partition, beta, those of `by`, measure, value, low and high (the ends of the 95% t
     interval) and seeds. A measure without a value has no row.

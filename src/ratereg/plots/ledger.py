@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator
 from matplotlib.transforms import blended_transform_factory
 
-from ratereg.plots.labels import labelled
+from ratereg.plots.labels import labeled
 from ratereg.plots.style import NETWORKS, STYLE, finished, interval, key
 
 __all__ = ["forest"]
@@ -41,7 +41,7 @@ def forest(contrasts: pd.DataFrame) -> Figure:
     """
     if contrasts.empty:
         raise ValueError("forest: contrasts has no rows; give those of at least one setting.")
-    contrasts = labelled(contrasts)
+    contrasts = labeled(contrasts)
     places, labels, heads = _places(contrasts)
     names = list(contrasts["measure"].unique())
     with plt.style.context(STYLE):

@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from ratereg.plots.data import in_words
 from ratereg.plots.grid import draw_betas, grid
-from ratereg.plots.labels import labelled, seed_means
+from ratereg.plots.labels import labeled, seed_means
 from ratereg.plots.style import (
     LINES,
     MARKERS,
@@ -41,7 +41,7 @@ def information(results: Results, *, partition: str = "train") -> Figure:
     Raises:
         ValueError: the results have no such partition.
     """
-    rows = labelled(_of_partition("information", results.final, partition))
+    rows = labeled(_of_partition("information", results.final, partition))
     table = seed_means(rows, (*MEASURES, "log_n"))
     names = {name: name.replace("_", " ").replace("kl", "KL") for name in MEASURES}
 
@@ -73,7 +73,7 @@ def trajectory(results: Results, *, measure: str = "distortion", partition: str 
     """
     if measure not in results.table:
         raise ValueError(f"trajectory: measure is {measure!r}; give a column of the results' table.")
-    rows = labelled(_of_partition("trajectory", results.table, partition))
+    rows = labeled(_of_partition("trajectory", results.table, partition))
     table = seed_means(rows, (measure,), by=("step",))
     colors = beta_colors(table["beta"])
 
@@ -98,7 +98,7 @@ def distortion_by_width(results: Results) -> Figure:
     Raises:
         ValueError: several models of one depth and width were trained on the same data.
     """
-    rows = labelled(results.final[results.final["partition"].isin(WORDS)])
+    rows = labeled(results.final[results.final["partition"].isin(WORDS)])
     networks = rows[["panel", "series", "layers", "width"]].drop_duplicates()
     if networks.duplicated(["panel", "layers", "width"]).any():
         names = "; ".join(networks["series"].unique())

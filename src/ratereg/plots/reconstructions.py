@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ratereg.plots.labels import labelled
+from ratereg.plots.labels import labeled
 from ratereg.plots.style import STYLE, finished
 from ratereg.studies import Results
 from ratereg.summary import groups
@@ -27,7 +27,7 @@ def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed
     Raises:
         ValueError: `images` or `columns` is below 1, or the results have no such seed.
     """
-    rows = labelled(results.final[results.final["partition"] == "test"])
+    rows = labeled(results.final[results.final["partition"] == "test"])
     rows = of_seed("reconstructions", rows, seed)
     if min(images, columns) < 1:
         raise ValueError(f"reconstructions: images is {images} and columns is {columns}; give 1 or more of each.")

@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from ratereg.plots.data import in_words
 from ratereg.plots.grid import grid
-from ratereg.plots.labels import labelled, model_colors, seed_means
+from ratereg.plots.labels import labeled, model_colors, seed_means
 from ratereg.plots.style import beta_colors, beta_keys, draw_means, finished, key, log_axis
 from ratereg.studies import Results
 from ratereg.summary import groups
@@ -29,7 +29,7 @@ def saturation(results: Results) -> Figure:
     and the negatives of two lower bounds on the log-likelihood, or the pseudo-evidence, of test images. Means over
     seeds with 95% t intervals, and the seeds as dots.
     """
-    rows = labelled(results.final[results.final["partition"].isin(["train", "test"])])
+    rows = labeled(results.final[results.final["partition"].isin(["train", "test"])])
     # Bounds are drawn as costs, lower is better, like the distortion.
     bounds = [bound for bound in _BOUNDS if bound in rows]
     rows = rows.assign(**{bound: -rows[bound] for bound in bounds})
@@ -89,7 +89,7 @@ def information_ceiling(results: Results, *, betas: Sequence[float] | None = Non
     chosen = [known[k] for k in evenly] if betas is None else sorted(betas, reverse=True)
     if not chosen or not set(chosen) <= set(known):
         raise ValueError(f"information_ceiling: betas is {betas!r}; give some of {', '.join(f'{b:g}' for b in known)}.")
-    rows = labelled(rows[rows["beta"].isin(chosen)])
+    rows = labeled(rows[rows["beta"].isin(chosen)])
     measures = ["mutual_information", "information_lower_bound", "information_upper_bound"]
     table = seed_means(rows, measures, by=("components",)).sort_values("components", kind="stable")
     colors = beta_colors(chosen)

@@ -26,7 +26,7 @@ def report(arguments: argparse.Namespace, device: str | list[str] | None) -> Non
     if arguments.study is not None:
         results = committed(arguments.study, arguments.scale)
     else:
-        plan = plan_study(
+        study = plan_study(
             arguments.path,
             minutes=arguments.minutes,
             networks=[network_of(one) for one in arguments.network or ()] or NETWORKS,
@@ -39,10 +39,13 @@ def report(arguments: argparse.Namespace, device: str | list[str] | None) -> Non
             likelihood=arguments.likelihood,
             device=device,
         )
-        print(plan, flush=True)
+        networks = ", ".join(network.label for network in study.axis_networks)
+        betas = ", ".join(f"{beta:g}" for beta in study.axis_betas)
+        seeds = len(study.axis_seeds)
+        print(f"{len(study)} networks: {networks}; beta = {betas}; {seeds} seeds; {study.steps:,} steps", flush=True)
         if arguments.plan:
             return
-        results = load_or_run(plan.study, device=device, checkpoint_seconds=arguments.checkpoint_seconds)
+        results = load_or_run(study, device=device, checkpoint_seconds=arguments.checkpoint_seconds)
     command = f"ratereg {shlex.join(sys.argv[1:])}"
     written = write_report(results, output, command=command, replace=arguments.force)
     print(f"written: {written}, {written.stat().st_size / 1e6:.1f} MB. Open it in a browser.")

@@ -1,36 +1,16 @@
-"""Findings that only a report has: convergence, active latents, the gap along beta, and warnings. Values in nats."""
+"""Findings that only a report has: its table of numbers, convergence, active latents, and warnings. Values in nats."""
 
-import math
-
+import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ratereg.claims.contrasts import ENOUGH_SEEDS
-from ratereg.claims.measures import measured
 from ratereg.data import ImageSet
 from ratereg.evaluation import active_units
-from ratereg.plots.data import in_words
-from ratereg.plots.grid import grid
-from ratereg.plots.labels import labelled, model_colors, seed_means
-from ratereg.plots.style import draw_means, finished, key, log_axis
 from ratereg.studies import Results
 from ratereg.summary import SETTING, groups, labels, mean_interval
 
-__all__ = [
-    "CONVERGED",
-    "HIGH",
-    "LOW",
-    "active_latents",
-    "convergence",
-    "convergence_table",
-    "copies",
-    "gap_along_beta",
-    "numbers",
-    "title",
-    "warnings",
-]
+__all__ = ["HIGH", "LOW", "active_latents", "convergence", "copies", "named", "numbers", "title", "warnings"]
 
 LOW, HIGH = 0.1, 1.0
 """The weights that are compared, as in the book."""
@@ -59,33 +39,24 @@ def convergence(results: Results) -> pd.DataFrame:
     """Return how the test distortion ends, one row for each setting and beta, means over seeds.
 
     Returns:
-        columns `where` (the setting's name), `beta`, `change` from the last but one recorded step to the last and
+        columns `network` (the setting's name), `beta`, `change` from the last but one recorded step to the last and
         `above`, by how much the last value is above the lowest one, both as shares of the last; `lowest`, the step of
         that value; and `word`: "converged", "still falling", "rising", or "not finite" after a divergence.
     """
     test = results.table[results.table["partition"] == "test"]
-    rows = []
-    for here in groups(test.assign(where=_named(test)), [*SETTING, "beta"]):
-        path = here.groupby("step")["distortion"].mean().dropna()
-        row = here.iloc[0][["where", "beta"]].to_dict()
-        if results.study.steps in path.index:
-            last = path.iloc[-1]
-            change = (last - path.iloc[-2]) / abs(last) if len(path) > 1 else math.nan
-            word = "still falling" if change < -CONVERGED else "rising" if change > CONVERGED else "converged"
-            row |= {"change": change, "above": (last - path.min()) / abs(last), "lowest": path.idxmin(), "word": word}
-        rows.append({"change": math.nan, "above": math.nan, "lowest": 0, "word": "not finite"} | row)
-    return pd.DataFrame(rows)
+    means = test.assign(network=named(test)).groupby(["network", "beta", "step"], sort=False)["distortion"].mean()
+    path = means.unstack("step").sort_index(axis=1)
+    last = path[results.study.steps]
+    change = (last - path.shift(1, axis=1)[results.study.steps]) / last.abs()
+    words = np.select(
+        [last.isna(), change < -CONVERGED, change > CONVERGED], ["not finite", "still falling", "rising"], "converged"
+    )
+    above, lowest = (last - path.min(axis=1)) / last.abs(), path.fillna(np.inf).idxmin(axis=1)
+    return pd.DataFrame({"change": change, "above": above, "lowest": lowest, "word": words}).reset_index()
 
 
-def convergence_table(results: Results) -> pd.DataFrame:
-    """Return `convergence` to be read: a row for each setting, a column for each beta."""
-    found = convergence(results)
-    found["cell"] = [f"{row['change']:+.1%}, {row['word']}".replace("-", "−") for _, row in found.iterrows()]
-    return _by_beta(found)
-
-
-def active_latents(results: Results) -> pd.DataFrame:
-    """Return how many latents are active, means over seeds: a row for each setting, a column for each beta.
+def active_latents(results: Results) -> pd.Series:
+    """Return how many latents of each member are active, by member.
 
     A latent is active if the variance of its posterior mean over the kept training images exceeds 0.01.
 
@@ -94,26 +65,28 @@ def active_latents(results: Results) -> pd.DataFrame:
 
     Source: Burda et al. (2016), section 5.2.
     """
-    active = active_units(torch.from_numpy(results.arrays["train_mean"])).sum(-1).numpy()
-    rows = results.final[results.final["partition"] == "train"]
-    rows = rows.assign(where=_named(rows), active=active[rows["member"]])
-    found = [
-        here.iloc[0][["where", "beta"]].to_dict()
-        | {"cell": f"{here['active'].mean():.3g} of {here['latent_dim'].iloc[0]}"}
-        for here in groups(rows, [*SETTING, "beta"])
-    ]
-    return _by_beta(pd.DataFrame(found))
+    return pd.Series(active_units(torch.from_numpy(results.arrays["train_mean"])).sum(-1).numpy())
 
 
 def numbers(results: Results) -> pd.DataFrame:
-    """Return rate, its parts and distortion at the last step: means over seeds ± half a 95% interval, in nats."""
+    """Return the numbers of the last step: means over seeds ± half a 95% interval, a row for each setting and beta.
+
+    The columns are rate R, its parts I and KL, distortion D and the gap of distortion, test less training, in nats; and
+    the active latents, where the results keep posteriors.
+    """
     final = results.final[results.final["partition"].isin(["train", "test"])]
     rows = []
-    for here in groups(final.assign(where=_named(final)).sort_values("beta", ascending=False), [*SETTING, "beta"]):
-        sides = dict(list(here.groupby("partition")))
-        cells = {f"{name}, training": _interval(sides["train"][column]) for name, column in _COLUMNS.items()}
-        cells |= {f"{name}, test": _interval(sides["test"][_COLUMNS[name]]) for name in "RD"}
-        rows.append({"network": here["where"].iloc[0], "β": f"{here['beta'].iloc[0]:g}"} | cells)
+    for here in groups(
+        final.assign(network_name=named(final)).sort_values("beta", ascending=False), [*SETTING, "beta"]
+    ):
+        train, test = (here[here["partition"] == side].set_index("seed") for side in ("train", "test"))
+        cells = {f"{name}, training": train[column] for name, column in _COLUMNS.items()}
+        cells |= {f"{name}, test": test[_COLUMNS[name]] for name in "RD"}
+        cells["gap"] = test["distortion"] - train["distortion"]
+        if "train_mean" in results.arrays:
+            cells["active latents"] = train["member"].map(active_latents(results))
+        told = {name: _interval(values) for name, values in cells.items()}
+        rows.append({"network": here["network_name"].iloc[0], "β": f"{here['beta'].iloc[0]:g}"} | told)
     return pd.DataFrame(rows).sort_values("network", kind="stable").set_index("network")
 
 
@@ -136,7 +109,7 @@ def warnings(results: Results) -> list[str]:
         f"Not converged: the test distortion was still falling at the end in {len(falling)} of {len(ended)} cases. "
         f"{_cases(falling)} More steps may change the verdicts.": len(falling) > 0,
         f"Overfitting: the test distortion ended more than {CONVERGED:.0%} above its lowest recorded value in "
-        f"{len(over)} of {len(ended)} cases. {_cases(over)} No training was stopped early.": len(over) > 0,
+        f"{len(over)} of {len(ended)} cases. {_cases(over, lowest=True)} No training was stopped early.": len(over) > 0,
     }
     return [words for words, holds in told.items() if holds]
 
@@ -151,58 +124,25 @@ def copies(images: ImageSet) -> str:
     return f"{twins:,} of {len(images.test):,} test images are copies of training images, and easier than new ones."
 
 
-def gap_along_beta(results: Results) -> Figure:
-    """Draw the distortion of test images less that of training images against beta: one panel per data set.
-
-    Means over seeds with 95% t intervals, in nats, one color per model.
-    """
-    rows = labelled(measured(results.final, "distortion", "gap"))
-    table, colors = seed_means(rows, ["value"]), model_colors(rows)
-
-    def draw(panel: Axes, here: pd.DataFrame) -> None:
-        for series in groups(here, ["series"]):
-            name = series["series"].iloc[0]
-            draw_means(panel, series, "beta", marker="o", color=colors[name], label=name)
-        panel.axhline(0, color="k", lw=0.8)
-        log_axis(panel.xaxis, table["beta"])
-        panel.xaxis.set_inverted(True)
-
-    keys = [key(color=color, marker="o", label=name) for name, color in colors.items()]
-    words = {"xlabel": r"$\beta$", "ylabel": "test less training\ndistortion (nats)", "title": "{panel}"}
-    fig = grid(table, draw, keys, columns=["partition"], height=2.9, ncols=2, **words)
-    return finished(fig, table, in_words(table.assign(measure="gap"), "beta"))
-
-
-def _named(rows: pd.DataFrame) -> pd.Series:
+def named(rows: pd.DataFrame) -> pd.Series:
     """Return the name of each row's setting: that of its network, after that of its data where there are several."""
     words = labels(rows, short=True)
     return words["network"] if words["data"].nunique() == 1 else words["data"] + ": " + words["network"]
 
 
-def _by_beta(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the column `cell` with a row for each `where` and a column for each beta, the largest first."""
-    rows = rows.sort_values("beta", ascending=False)
-    table = rows.assign(column=[f"β = {beta:g}" for beta in rows["beta"]]).pivot_table(
-        index="where", columns="column", values="cell", aggfunc="first", sort=False
-    )
-    return table.fillna("").rename_axis("network").rename_axis(columns=None)
-
-
 def _interval(values: pd.Series) -> str:
     mean = mean_interval(values.dropna())
-    return f"{mean.mean:.1f}" + (f" ± {mean.half_width:.1f}" if mean.seeds > 1 else "")
+    # Without a minus before what rounds to zero.
+    words = f"{round(mean.mean, 1) + 0.0:.1f}".replace("-", "−")
+    return words + (f" ± {mean.half_width:.1f}" if mean.seeds > 1 else "")
 
 
-def _cases(rows: pd.DataFrame) -> str:
-    """Return the settings and betas of rows of `convergence`."""
+def _cases(rows: pd.DataFrame, lowest: bool = False) -> str:
+    """Return the networks and betas of rows of `convergence`, with the step of the lowest value if asked for."""
     cases = []
-    for where, here in rows.groupby("where", sort=False):
-        lowest = [
-            f" (lowest at step {step:,})" if over else ""
-            for step, over in zip(here["lowest"], here["above"] > CONVERGED, strict=True)
-        ]
-        cases.append(
-            f"{where}: β = {', '.join(f'{beta:g}{words}' for beta, words in zip(here['beta'], lowest, strict=True))}."
-        )
-    rest = [f"And {len(cases) - _NAMED} more of the settings."] if len(cases) > _NAMED else []
-    return " ".join([*cases[:_NAMED], *rest])
+    for name, here in rows.groupby("network", sort=False):
+        ends = [f" (lowest at step {step:,})" if lowest else "" for step in here["lowest"]]
+        betas = ", ".join(f"{beta:g}{end}" for beta, end in zip(here["beta"], ends, strict=True))
+        cases.append(f"{name}: β = {betas}.")
+    more = [f"And {len(cases) - _NAMED} more of the settings."] if len(cases) > _NAMED else []
+    return " ".join([*cases[:_NAMED], *more])

@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from ratereg.studies import Study
 from ratereg.studies.run import checked_devices
 from ratereg.training import Trainer
 
-__all__ = ["BETAS", "LEAST_IMAGES", "MOST_IMAGES", "Plan", "plan_study"]
+__all__ = ["BETAS", "LEAST_IMAGES", "MOST_IMAGES", "NETWORKS", "plan_study"]
 
 BETAS = (3.0, 1.0, 0.1, 0.01, 0.001)
 """The weights of the rate: 1 and 0.1, which the book compares, one above and two below."""
@@ -46,33 +46,6 @@ _MEASUREMENTS = (
 )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A study, and the time that its training is expected to take on this machine.
-
-    Attributes:
-        study: what is trained and measured.
-        seconds: expected for training; None where the steps were given, so that no time was measured.
-    """
-
-    study: Study
-    seconds: float | None = None
-
-    def __str__(self) -> str:
-        study, images = self.study, self.study.axis_data[0].load()
-        betas = ", ".join(f"{beta:g}" for beta in study.axis_betas)
-        lines = [
-            f"images    {len(images.train):,} for training and {len(images.test):,} for testing, "
-            f"{' x '.join(map(str, images.image_shape))} (channels, height, width)",
-            f"networks  {'; '.join(network.label for network in study.axis_networks)}",
-            f"weights   beta = {betas}, with {len(study.axis_seeds)} seeds: {len(study)} networks in all",
-            f"training  {study.steps:,} steps of {study.batch_size} images, {study.chosen_likelihood} likelihood",
-        ]
-        if self.seconds is not None:
-            lines.append(f"time      about {math.ceil(self.seconds / 60)} minutes of training on this machine")
-        return "\n".join(lines)
-
-
 def plan_study(
     data: str | Path | Data,
     *,
@@ -86,7 +59,7 @@ def plan_study(
     binarize: str | None = None,
     likelihood: str | Likelihood = "bernoulli",
     device: str | torch.device | Sequence[str | torch.device] | None = None,
-) -> Plan:
+) -> Study:
     """Return the study that the report of some images is made of.
 
     There are as many training steps as fit the time, from 300 to 20,000, in two digits. For that the machine is timed
@@ -125,8 +98,8 @@ def plan_study(
         measurements=_MEASUREMENTS,
     )
     if steps is not None:
-        return Plan(study)
-    each = _seconds_each_kept(study, checked_devices(device)[0])
+        return study
+    each = _seconds_each(study, checked_devices(device)[0])
     fit = min(MOST_STEPS, _two_digits(60 * minutes * _TRAINING / each))
     if fit < LEAST_STEPS:
         least = math.ceil(LEAST_STEPS * each / _TRAINING / 60)
@@ -135,7 +108,7 @@ def plan_study(
             f"measurements take about {least} here; give more minutes, smaller images (--size), fewer betas or a "
             "smaller network."
         )
-    return Plan(study.replace(steps=fit), fit * each)
+    return study.replace(steps=fit)
 
 
 def _limited(data: Data, most: int) -> Data:
@@ -148,22 +121,15 @@ def _limited(data: Data, most: int) -> Data:
                 f"report: {data.source!r} has {count} images for {'training' if name == 'n_train' else 'testing'}; "
                 f"give at least {LEAST_IMAGES} of each side, and some hundreds for a meaningful report."
             )
-    return replace(data, **{name: most for name, count in sides.items() if count > most})
-
-
-def _seconds_each_kept(study: Study, device: torch.device) -> float:
-    """Return the seconds of a training step of all members, from the cache if this study was timed before."""
-    kept = cache_directory() / "seconds" / f"{study.digest}-{device.type}.json"
-    if kept.is_file():
-        return float(json.loads(kept.read_text()))
-    seconds = _seconds_each(study, device)
-    with written_file(kept) as file:
-        file.write_text(json.dumps(seconds))
-    return seconds
+    n_train, n_test = (most if count > most else None for count in sides.values())
+    return replace(data, n_train=n_train or data.n_train, n_test=n_test or data.n_test)
 
 
 def _seconds_each(study: Study, device: torch.device) -> float:
-    """Time a training step of all members of a study: for about a second, on a few members of each network."""
+    """Return the seconds of a training step of all members: timed for about a second a network, and kept."""
+    kept = cache_directory() / "seconds" / f"{study.digest}-{device.type}.json"
+    if kept.is_file():
+        return float(json.loads(kept.read_text()))
     images, members = study.axis_data[0].load(), len(study) // len(study.axis_networks)
     pixels, tried, seconds = images.pixels.flatten(1).to(device), min(4, members), 0.0
     for network in study.axis_networks:
@@ -171,8 +137,11 @@ def _seconds_each(study: Study, device: torch.device) -> float:
         trainer = Trainer(vae, pixels, images.train, betas=[1.0] * tried, seeds=range(tried))
         trainer.advance(3)
         began = time.monotonic()
-        trainer.advance(10_000, lambda made, began=began: time.monotonic() > began + 1)
+        while time.monotonic() < began + 1:
+            trainer.advance(trainer.step + 1)
         seconds += (time.monotonic() - began) / (trainer.step - 3) * members / tried
+    with written_file(kept) as file:
+        file.write_text(json.dumps(seconds))
     return seconds
 
 

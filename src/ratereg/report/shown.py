@@ -47,7 +47,8 @@ def sheet(images: np.ndarray, columns: int = 12) -> np.ndarray:
 
 def table(frame: pd.DataFrame, caption: str) -> HTML:
     """Return a table with its index as row headers; on a narrow screen it scrolls sideways, also by keyboard."""
-    head, body = frame.rename_axis(columns=frame.index.name).rename_axis(None).to_html(border=0).split("<tbody>")
+    # The name of the rows stands above them, and not in a row of its own.
+    head, body = frame.rename_axis(index=None, columns=str(frame.index.name)).to_html(border=0).split("<tbody>")
     cells = head.replace("<th>", '<th scope="col">') + "<tbody>" + body.replace("<th>", '<th scope="row">')
     label = escape(caption)
     scrolling = f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">{cells}</div>'

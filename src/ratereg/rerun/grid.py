@@ -14,8 +14,8 @@ import pandas as pd
 from ratereg.rerun.outcomes import Outcome, digest_of, package_digest, read_outcome
 from ratereg.rerun.page import Column, write_page
 from ratereg.rerun.parameters import checked, describe_parameters
-from ratereg.rerun.run import execute, replacing
-from ratereg.storage import check_writable, locked
+from ratereg.rerun.run import execute
+from ratereg.storage import check_writable, locked, written_file
 
 __all__ = ["grid", "read_axes"]
 
@@ -157,9 +157,9 @@ def _written(notebook: Path, folder: Path, runs: Sequence[_Run]) -> pd.DataFrame
         columns.append(Column(run.changed, end, run.place.name, outcome))
     table = pd.DataFrame(rows)
     same = {name: value for name, value in runs[0].chosen.items() if name not in runs[0].changed}
-    with replacing(folder / "table.csv") as file:
+    with written_file(folder / "table.csv") as file:
         table.to_csv(file, index=False)
-    with replacing(folder / "index.html") as file:
+    with written_file(folder / "index.html") as file:
         write_page(file, notebook.name, same, columns)
     return table
 

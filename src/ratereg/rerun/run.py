@@ -1,15 +1,14 @@
 """Executing a notebook with values for its parameters."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ratereg.rerun.parameters import checked
 from ratereg.rerun.text_notebooks import read_notebook
-from ratereg.storage.atomic import check_writable, to_disk, writing
+from ratereg.storage import check_writable, written_file
 
-__all__ = ["execute", "replacing", "rerun"]
+__all__ = ["execute", "rerun"]
 
 
 def rerun(notebook: str | Path, parameters: Mapping[str, Any], output: str | Path | None = None) -> Path:
@@ -50,22 +49,5 @@ def execute(notebook: Path, parameters: Mapping[str, Any], output: Path, note: M
     node = read_notebook(notebook)
     node.metadata["ratereg"] = dict(note)
     executed = papermill.execute_notebook(node, None, dict(parameters), cwd=notebook.parent)
-    with replacing(output) as file:
+    with written_file(output) as file:
         nbformat.write(executed, file)
-
-
-@contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Yield a path beside `file` to write to; what is written takes the place of `file` if the body ends well.
-
-    Raises:
-        StorageError: the file can't be written.
-    """
-    aside = file.with_name(f".{file.name}.unfinished")
-    with writing(file):
-        try:
-            yield aside
-            to_disk(aside)
-            aside.replace(file)
-        finally:
-            aside.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from ratereg.studies.results import Results
 from ratereg.studies.study import Study
 from ratereg.training.key import Training, digest_of
 
-__all__ = ["Facts", "assemble", "identity_of", "joined_rows"]
+__all__ = ["Facts", "assemble", "identity_of", "joined_rows", "lost"]
 
 
 class Facts(NamedTuple):
@@ -56,8 +56,12 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
         at = record["diverged_at"]
         identity = identity_of(training, member, facts[training.data])
         last = joined_rows([part.rows for part in parts])
+        if at is not None:
+            last = [lost(row) for row in last]
         for row in [*record["rows"], *({"step": training.steps, **row} for row in last)]:
-            rows.append(identity | row | {"diverged_at": math.nan if at is None else at, "failure": _failure(row, at)})
+            # A member that was measured by itself was member 0 there.
+            told = {"member": member, "diverged_at": math.nan if at is None else at, "failure": _failure(row, at)}
+            rows.append(identity | row | told)
         for part in parts:
             for name, values in part.arrays.items():
                 if name == "test_originals":
@@ -124,6 +128,12 @@ def joined_rows(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any
             key = (row["partition"], row["components"] if several else None)
             together.setdefault(key, {}).update(row)
     return list(together.values())
+
+
+def lost(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without the values of a member that has diverged, whose weights are those before that."""
+    counts = ("step", "partition", "images", "queries", "components", "log_n", "member")
+    return {name: value if name in counts else float("nan") for name, value in row.items()}
 
 
 _ORDER = (

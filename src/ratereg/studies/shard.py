@@ -16,7 +16,7 @@ from ratereg.data import Data, ImageSet
 from ratereg.measurements import Information, Measurement, RateDistortion
 from ratereg.models import VAE, Network
 from ratereg.storage import cache_directory, load_checkpoint, locked, save_checkpoint
-from ratereg.studies.assemble import joined_rows
+from ratereg.studies.assemble import joined_rows, lost
 from ratereg.studies.measured import TRAJECTORY, is_measured, keep_measured, keep_trajectory
 from ratereg.studies.provenance import environment, joined
 from ratereg.training import Stopped, Trainer, store
@@ -121,7 +121,9 @@ def work_on(
         )
         images = shard.data.load()
         if untrained:
-            _Run(Shard(untrained), images, device, checkpoint_seconds, hears).to_the_end()
+            # Killed while it kept its members, a shard has all of them in its last checkpoint.
+            whole = shard if (shard.directory / "checkpoint").is_file() else Shard(untrained)
+            _Run(whole, images, device, checkpoint_seconds, hears).to_the_end()
         for one, wanted in pending.items():
             for measurement in wanted:
                 hears.describe(f"measuring {type(measurement).__name__}")
@@ -195,6 +197,7 @@ class _Run:
                     raise Stopped(self.trainer.step, self.shard.steps)
             if step < self.shard.steps and not any(row["step"] == step for row in self.rows):
                 self._record(step)
+        self._keep(now=True)
         weights = {name: value.detach().cpu() for name, value in self.vae.state_dict().items()}
         provenance = joined(self.environments)
         for index, (training, at) in enumerate(zip(self.shard.trainings, self._diverged_at(), strict=True)):
@@ -219,7 +222,7 @@ class _Run:
         for index, at in enumerate(self._diverged_at()):
             own = [[row for row in rows if row["member"] == index] for rows in found]
             for row in joined_rows(own):
-                self.rows.append({"member": index, "step": step, **(row if at is None else _lost(row))})
+                self.rows.append({"member": index, "step": step, **(row if at is None else lost(row))})
         self._keep()
 
     def _diverged_at(self) -> list[int | None]:
@@ -244,9 +247,3 @@ class _Run:
 
     def _seconds_so_far(self) -> float:
         return self.seconds + time.monotonic() - self.started
-
-
-def _lost(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row without the values of a member that has diverged, whose weights are those before that."""
-    counts = ("step", "partition", "images", "queries", "components", "log_n", "member")
-    return {name: value if name in counts else float("nan") for name, value in row.items()}

@@ -63,7 +63,7 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def _data_words(data: Data) -> str:
-    words = [data.source]
+    words = [str(data.source)]
     if data.split != "default":
         words.append(data.split if data.share is None else f"{data.split} {data.share:g}")
     if data.n_train is not None:

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ratereg.plots.labels import labelled
+from ratereg.plots.labels import labeled
 from ratereg.plots.reconstructions import of_seed
 from ratereg.plots.style import MEASURES
 from ratereg.studies import Results
@@ -36,7 +36,7 @@ def ceiling_slider(results: Results, *, seed: int | None = None) -> ipywidgets.V
     rows = results.final[results.final["partition"] == "fresh"]
     if rows.empty:
         raise ValueError("ceiling_slider: results has no fresh images; measure `FreshInformation` first.")
-    rows = of_seed("ceiling_slider", labelled(rows, short=False), seed)
+    rows = of_seed("ceiling_slider", labeled(rows, short=False), seed)
     betas = np.sort(rows["beta"].unique())[::-1]
     betas = betas[np.unique(np.linspace(0, len(betas) - 1, _MOST_BETAS).round().astype(int))]
     encoders = groups(rows, ["panel", "series"])

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ratereg.plots.curves import draw_rate_distortion
-from ratereg.plots.labels import labelled, model_colors
+from ratereg.plots.labels import labeled, model_colors
 from ratereg.plots.reconstructions import of_seed, tiled
 from ratereg.plots.style import LINES, MARKERS, WORDS, key
 from ratereg.studies import Results
@@ -41,7 +41,7 @@ def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None
     """
     if images < 1:
         raise ValueError(f"reconstruction_slider: images is {images!r}; give 1 or more.")
-    rows = labelled(results.final[results.final["partition"].isin(MARKERS)], short=False)
+    rows = labeled(results.final[results.final["partition"].isin(MARKERS)], short=False)
     rows = of_seed("reconstruction_slider", rows, seed)
     pictures, betas = _affordable(results.arrays["test_reconstructions"][:, :images], rows)
     colors = model_colors(rows)

@@ -12,7 +12,7 @@ import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 DRAWN = """() => [...document.querySelectorAll("script[type$='widget-view+json']")]
     .every(script => script.parentElement.querySelector('.jupyter-widgets'))"""
 PAGE_NUMBER = '<div style="font-size: 8pt; width: 100%; text-align: center"><span class="pageNumber"></span></div>'
@@ -24,7 +24,7 @@ def bind(page: str) -> str:
     book, toc = (yaml.safe_load((ROOT / name).read_text()) for name in ("_config.yml", "_toc.yml"))
     captions = {part["chapters"][0]["file"]: f"<li><strong>{part['caption']}</strong></li>" for part in toc["parts"]}
     contents = []
-    for place in soup.select("[id^=document-]"):
+    for place in [*soup.select("article section[id]")[:1], *soup.select("[id^=document-]")]:
         heading = place.find_next(["h1", "h2"])
         title = heading.get_text().rstrip("#").strip() if heading else ""
         contents.append(captions.get(str(place["id"]).removeprefix("document-"), ""))
