@@ -204,7 +204,7 @@ def marginal_bound(
     """Return an upper bound on I(x;z) of the population: E KL(q(z|x) || m(z)), by the closed-form entropy of q(z|x).
 
     The number of evaluation images changes its error only. It is as loose as m is far from the true aggregate
-    posterior, KL(q(z) || m(z)) nats, whatever the width of the posteriors. The `marginal` m is from `fit_marginal`, with
+    posterior, KL(q(z) || m(z)) nats, whatever the width of the posteriors. The `marginal` m is from `fit_marginal`, of
     the same leading axes, fitted on other images; there are at least 2 `draws`; and `sizes` take the first ones of the
     images. The other arguments, and the errors, are as in `population_information`.
 
