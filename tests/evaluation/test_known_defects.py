@@ -121,7 +121,7 @@ def test_each_partition_is_measured_on_its_own_images_with_the_last_steps_model(
     curves = results.table.pivot_table(index="step", columns=["partition", "member"], values="distortion")
     # The temptation: by the test images an earlier step was the best.
     assert (curves["test"].iloc[-1] > curves["test"].min() + 1).all()
-    assert (curves["train"].iloc[-1] <= curves["train"].min() + 1e-9).all()
+    assert (curves["train"].iloc[-1] < curves["train"].min() + 0.05).all()
     for partition, rows in (("train", images.train), ("test", images.test)):
         found: pd.DataFrame = results.final[results.final["partition"] == partition].set_index("member")
         rate, mean_distortion = by_hand(vae, images.pixels[rows])

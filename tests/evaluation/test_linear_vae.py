@@ -12,15 +12,11 @@ from torch import Tensor
 
 from ratereg.evaluation import (
     LinearVAE,
-    annealed_importance_sampling,
     decompose_rate,
     distortion,
     encode,
-    evidence_by_quadrature,
     fit_marginal,
-    importance_weighted_bound,
     marginal_bound,
-    optimal_rate_distortion,
     population_information,
     spiked_limit,
 )
@@ -265,64 +261,6 @@ def test_the_rates_parts_are_those_of_a_gaussian() -> None:
     assert ((parts.mutual_information - information).abs() < short + 4 * parts.mutual_information_se).all()
     assert ((parts.marginal_kl - marginal_kl).abs() < short + 4 * parts.marginal_kl_se).all()
     assert (parts.mutual_information_se < 0.01).all()
-
-
-def test_intervals_of_the_importance_weighted_bound_cover_the_evidence() -> None:
-    # Near the true posterior, so that the weights hardly vary and the bound is as good as tight.
-    model = perturbed(LinearVAE.optimum(*population(13), [1.0], 3, SCALE), 0.01, 0)
-    x, generator = sample(population(13), 4, 5), torch.Generator().manual_seed(0)
-    truth, covered = model.log_prob(x).mean(), 0
-    for _ in range(200):
-        estimate = importance_weighted_bound(model, x, 20, generator, repeats=8, chunk=20)
-        covered += abs(estimate.bound.item() - truth.item()) < 1.96 * estimate.bound_se.item()
-    assert 0.9 <= covered / 200 <= 0.99
-
-
-def test_the_importance_weighted_bound_rises_from_the_closed_form_elbo_towards_the_evidence() -> None:
-    model, x = LinearVAE.optimum(*population(14), [0.5], 3, SCALE), sample(population(14), 50, 6)
-    elbo = -model.distortion(*moments_of(x)) - model.rate(*moments_of(x))
-    one, ten, many = (
-        importance_weighted_bound(model, x, samples, torch.Generator().manual_seed(samples), repeats=8)
-        for samples in (1, 10, 300)
-    )
-    assert abs(one.bound - elbo) < 4 * one.bound_se
-    assert elbo < ten.bound < many.bound < model.log_prob(x).mean() + 4 * many.bound_se
-    assert model.log_prob(x).mean() - elbo > 0.2
-
-
-def test_annealing_finds_the_evidence_where_importance_weights_fail() -> None:
-    moments = population(15)
-    # A decoder whose posteriors are wide enough to be missed by an encoder of beta = 0.02.
-    model = LinearVAE.optimum(*moments, [1.0, 0.02], 3, SCALE)
-    x = sample(moments, 10, 7)
-    truth = model.log_prob(x).mean(1)
-    annealed = annealed_importance_sampling(model, x, chains=16, temperatures=100, widen=[2.0, 50.0])
-    assert ((annealed.estimate - truth).abs() < 4 * annealed.estimate_se + 0.05).all()
-    weighted = importance_weighted_bound(model, x, 500, torch.Generator().manual_seed(0))
-    assert truth[1] - weighted.bound[1] > 1
-
-
-def test_quadrature_finds_the_evidence() -> None:
-    model, x = LinearVAE.optimum(*population(16), [2.0, 0.5], 2, SCALE), sample(population(16), 6, 8)
-    evidence = evidence_by_quadrature(model, x, tolerance=1e-4)
-    assert ((evidence.per_image - model.log_prob(x)).abs() <= evidence.error + 1e-6).all()
-    assert (evidence.error <= 1e-4).all()
-
-
-def test_the_optimal_curve_is_that_of_the_tempered_posterior() -> None:
-    moments, betas = population(17), [2.0, 0.5]
-    model, x = LinearVAE.optimum(*moments, [1.0], 2, SCALE), sample(population(17), 8, 9)
-    curve = optimal_rate_distortion(model, x, betas=betas, chains=32, temperatures=200)
-    prior = torch.distributions.MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double())
-    for point, beta in enumerate(betas):
-        mean, covariance = model.posterior(x, power=1 / beta)
-        own = torch.distributions.MultivariateNormal(mean[0], covariance[0])
-        rate = torch.distributions.kl_divergence(own, prior).mean()
-        spread = (model.decoder_weight[0] @ covariance[0] @ model.decoder_weight[0].T).trace() / (2 * SCALE**2)
-        exact = model.likelihood.distortion(model.decode(mean), x[None]).mean() + spread
-        assert abs(curve.rate[0, point] - rate) < 4 * curve.rate_se[0, point] + 0.02
-        assert abs(curve.distortion[0, point] - exact) < 4 * curve.distortion_se[0, point] + 0.02
-        assert curve.rate_se[0, point] < 0.2
 
 
 def test_bounds_on_the_populations_information_hold_on_both_sides() -> None:

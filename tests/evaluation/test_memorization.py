@@ -49,15 +49,7 @@ def test_the_optimal_decoder_agrees_with_brute_force(pixels: Tensor, log_var: fl
     average, perplexity = optimal_decoder(z, mean, widths, pixels, TRAIN, block_size=block_size)
     expected = brute_force(z, mean, widths, pixels[TRAIN].double() / 255)
     torch.testing.assert_close((average, perplexity), expected, rtol=1e-9, atol=1e-9)
-
-
-def test_the_perplexity_lies_between_one_and_all(pixels: Tensor) -> None:
-    z, mean = torch.randn(50, 2), torch.randn(8, 2)
-    for log_var in (-12.0, -3.0, 0.0, 4.0):
-        _, perplexity = optimal_decoder(z, mean, torch.full_like(mean, log_var), pixels, TRAIN)
-        assert perplexity.dtype == torch.float64
-        assert (perplexity >= 1 - 1e-12).all()
-        assert (perplexity <= 8 + 1e-12).all()
+    assert ((perplexity >= 1 - 1e-12) & (perplexity <= 8 + 1e-12)).all()
 
 
 def test_collapsed_posteriors_average_over_all_images(pixels: Tensor) -> None:
@@ -146,15 +138,6 @@ def test_sizes_of_batches_change_nothing_but_rounding(
     sizes = {"batch_size": batch_size, "block_size": block_size}
     parts = memorization(vae, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(4), **sizes)
     torch.testing.assert_close(vars(parts), vars(whole), rtol=1e-9, atol=1e-9)
-
-
-def test_permuting_the_training_images_changes_nothing_but_rounding(vae: VAE, pixels: Tensor) -> None:
-    test, shuffled = encode(vae, pixels, TEST), TRAIN.flip(0)
-    results = [
-        memorization(vae, pixels, rows, TEST, encode(vae, pixels, rows), test, torch.Generator().manual_seed(5))
-        for rows in (TRAIN, shuffled)
-    ]
-    torch.testing.assert_close(vars(results[1]), vars(results[0]), rtol=1e-9, atol=1e-9)
 
 
 def test_a_member_is_measured_as_it_would_be_alone(vae: VAE, pixels: Tensor) -> None:

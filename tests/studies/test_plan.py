@@ -16,7 +16,7 @@ TRAININGS = STUDY.trainings("float32")
 
 def planned(limit: int, without: list[Shard] | None = None) -> list[Shard]:
     done = {one for shard in without or [] for one in shard.trainings}
-    return plan([one for one in TRAININGS if one not in done], lambda _: limit)
+    return plan(TRAININGS, lambda _: limit, [one for one in TRAININGS if one not in done])
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 7, 12, 100])

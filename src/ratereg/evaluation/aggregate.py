@@ -79,9 +79,8 @@ def component_log_prob(
     shape = (math.prod(z.shape[:-2]), z.shape[-2], mean.shape[-2])
     out = torch.full(shape, math.nan, dtype=torch.float64, device=z.device)
     for index, (points, *posteriors) in _members(z, mean, log_var):
-        center, blocks = _blocks(points, *posteriors)
-        for rows, table in blocks:
-            out[index][:, rows] = table(points - center)
+        for rows, table in _blocks(points, *posteriors):
+            out[index][:, rows] = table(points.double())
     return out.reshape(*z.shape[:-1], mean.shape[-2]).masked_fill(~z.isfinite().all(-1, keepdim=True), math.nan)
 
 
@@ -160,11 +159,11 @@ def _log_sum_of_densities(
     left_out: Int64[Tensor, " query"] | None,
 ) -> Float64[Tensor, " query"]:
     """Return log sum_n q(z|x_n), as the kernel does, on any device."""
-    center, blocks = _blocks(z, mean, log_var)
+    blocks = _blocks(z, mean, log_var)
     out = z.new_empty(len(z), dtype=torch.float64)
     queries, _ = _block_size(z.device)
     for here in (slice(start, start + queries) for start in range(0, len(z), queries)):
-        points = z[here] - center
+        points = z[here].double()
         log_sum = z.new_full((len(points), 1), -math.inf, dtype=torch.float64)
         for rows, table in blocks:
             terms = table(points)
@@ -183,32 +182,42 @@ def _blocks(
     z: Float[Tensor, "query latent"],
     mean: Float[Tensor, "component latent"],
     log_var: Float[Tensor, "component latent"],
-) -> tuple[Float64[Tensor, " latent"], list[tuple[Int64[Tensor, " _"], _Table]]]:
-    """Return a center to subtract from queries, and the components' rows block by block with what tabulates them.
+) -> list[tuple[Int64[Tensor, " _"], _Table]]:
+    """Return the rows of the components block by block, with what tabulates them.
 
     Components wide enough for the fast form of the squared distance come first.
     """
     z, mean, log_var = z.double(), mean.double(), log_var.double()
     # Centring keeps the expanded square accurate for latents far from the origin.
     center = mean.mean(0)
-    mean = mean - center
-    reach = torch.cat([z - center, mean]).abs().amax()
+    reach = torch.cat([z, mean]).sub_(center).abs().amax()
     narrow = reach * (-log_var.amin(1) / 2).exp() > _LARGEST_EXPANDED
     _, size = _block_size(z.device)
-    groups = ((_expanded, (~narrow).nonzero().squeeze(1)), (_explicit, narrow.nonzero().squeeze(1)))
-    return center, [
-        (rows, form(mean[rows], log_var[rows])) for form, group in groups for rows in group.split(size) if len(rows)
-    ]
+    blocks: list[tuple[Tensor, _Table]] = []
+    for rows in (~narrow).nonzero().squeeze(1).split(size):
+        blocks.append((rows, _expanded(mean[rows], log_var[rows], center)))
+    for rows in narrow.nonzero().squeeze(1).split(size):
+        blocks.append((rows, _explicit(mean[rows], log_var[rows])))
+    return [block for block in blocks if len(block[0])]
 
 
-def _expanded(mean: Float64[Tensor, "component latent"], log_var: Float64[Tensor, "component latent"]) -> _Table:
+def _expanded(
+    mean: Float64[Tensor, "component latent"],
+    log_var: Float64[Tensor, "component latent"],
+    center: Float64[Tensor, " latent"],
+) -> _Table:
     """Tabulate with the squared distances written out as one matrix product, in float64.
 
     In float32, and more so in TF32, this form errs by several nats for narrow components.
     """
-    precision = (-log_var).exp()
+    mean, precision = mean - center, (-log_var).exp()
     weights = torch.cat([precision / -2, mean * precision, _constant(mean.square() * precision + log_var)[:, None]], 1)
-    return lambda z: torch.cat([z.square(), z, torch.ones_like(z[:, :1])], 1) @ weights.T
+
+    def table(z: Float64[Tensor, "query latent"]) -> Float64[Tensor, "query component"]:
+        z = z - center
+        return torch.cat([z.square(), z, torch.ones_like(z[:, :1])], 1) @ weights.T
+
+    return table
 
 
 def _explicit(mean: Float64[Tensor, "component latent"], log_var: Float64[Tensor, "component latent"]) -> _Table:

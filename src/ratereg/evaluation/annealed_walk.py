@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ratereg.evaluation.images import Images, batches, checked_images, encode_batches
 from ratereg.evaluation.posteriors import check_at_least, draw_prior, log_prior
+from ratereg.evaluation.standard_errors import nan_unless_finite
 from ratereg.models import LatentVariableModel, StandardGaussian
 
 __all__ = ["Chains", "Path", "Walk", "path_from_posterior", "path_from_prior", "tuned_walk", "walk"]
@@ -263,7 +264,7 @@ def walk(
                 sizes = [*sizes, (size * (_GAIN * (acceptance - _ACCEPTANCE)).exp()).float()]
         if step + 1 in record:
             recorded.append((log_weights, position.distortion))
-    return Walk(log_weights, sizes, torch.cat(acceptances), recorded)
+    return Walk(nan_unless_finite(log_weights), sizes, torch.cat(acceptances), recorded)
 
 
 def _move(

@@ -63,11 +63,7 @@ def sigmoid_schedule(temperatures: int, sharpness: float = 4.0) -> list[float]:
 
 
 def _checked_schedule(temperatures: int | Sequence[float]) -> list[float]:
-    """Return the schedule itself, or `sigmoid_schedule` of a number of steps.
-
-    Raises:
-        ValueError: it does not rise strictly from 0 to 1.
-    """
+    """Return the schedule, or `sigmoid_schedule` of a number; raise ValueError unless it rises from 0 to 1."""
     if isinstance(temperatures, int):
         return sigmoid_schedule(temperatures)
     schedule = [float(temperature) for temperature in temperatures]
@@ -82,9 +78,8 @@ class AnnealedEvidence:
     """A lower bound, in expectation, on log p(x) or on the log pseudo-evidence, in nats.
 
     Attributes:
-        quantity: "log-likelihood" where exp(-D) is a normalized density of images like these; on soft pixels under a
-            Bernoulli likelihood it is not, and log of the integral of p(z) exp(-D(x, z)) is the "pseudo-evidence".
-        estimate: mean over images, one value per member.
+        quantity: what is estimated.
+        estimate: mean over images.
         estimate_se: its standard error about its own expectation: conditional on the images when they are all there,
             with the spread between images when they are a subset.
         bias: the jackknife's estimate of how far `estimate` lies from the truth on average, mostly negative. Weights
@@ -92,8 +87,7 @@ class AnnealedEvidence:
         per_image: log of the mean weight over chains.
         log_weights: of each chain.
         effective_sample_size: of the weights of each image, from 1 to the number of chains.
-        acceptance: the mean probability to accept, per member.
-        acceptance_by_temperature: the same at each temperature.
+        acceptance, acceptance_by_temperature: the mean probability to accept, in all and at each temperature.
     """
 
     quantity: Quantity
@@ -138,19 +132,16 @@ def annealed_importance_sampling(
         leapfrog: steps of the integrator in each transition.
         seed: seed of the noise.
         widen: factor of the variance of the encoder's posterior, one number or one per member; the result is capped at
-            the prior's variance. Training at beta makes posteriors narrower than the true ones by about beta, so 1/beta
-            makes up for that; but the encoder's mean can be off as well, on test images at small beta by many of even
-            those widths. So the default is the prior's variance: too wide only costs temperatures, too narrow misses
-            mass.
+            the prior's variance, the default. Training at beta makes posteriors narrower than the true ones by about
+            beta, so 1/beta makes up for that, but not for a mean that is off, as on test images at small beta. Too wide
+            only costs temperatures, too narrow misses mass.
         population: how many images `x` was drawn from; None when these are all there are.
         decodes: latents (members x images x chains) decoded at once; bounds the memory.
 
     Raises:
-        ValueError: an argument is out of its range, `x` holds NaN or does not fit the model, or the schedule does not
-            rise from 0 to 1.
+        ValueError: an argument is out of its range, or `x` does not fit the model.
 
-    Source: Neal (2001), Annealed importance sampling; Wu et al. (2017), On the quantitative analysis of decoder-based
-    generative models, for its use on decoders.
+    Source: Neal (2001), Annealed importance sampling; Wu et al. (2017), for its use on decoders.
     """
     how = Chains(chains, leapfrog, seed)
     schedule = _checked_schedule(temperatures)
@@ -174,12 +165,7 @@ def annealed_importance_sampling(
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """Images drawn from each member of a model, and the latents that they were made from.
-
-    Attributes:
-        z: from the prior.
-        x: from p(x|z).
-    """
+    """Images x drawn from each member of a model, and the latents z that they were made from."""
 
     z: Float64[Tensor, "member image latent"]
     x: Float[Tensor, "member image pixels"]
@@ -216,10 +202,9 @@ class BidirectionalGap:
     """Bounds on the mean log p(x) of data simulated from the model, in nats, in expectation.
 
     Attributes:
-        gap: upper - lower, one value per member: at least 0 in expectation, and at least the error of either bound.
+        gap: upper - lower: at least 0 in expectation, and at least the error of either bound.
         lower, upper: means over the images.
-        gap_se, lower_se, upper_se: their standard errors, for the images as a sample of all that the model draws. That
-            of the gap is small beside the others, since both bounds are on the same images.
+        gap_se, lower_se, upper_se: standard errors, for the images as a sample of all that the model draws.
         per_image_lower, per_image_upper: the bounds of each image.
         forward_acceptance, reverse_acceptance: the mean probability to accept, per member.
     """
@@ -254,15 +239,14 @@ def bidirectional_monte_carlo(
     simulated images only. Images of another kind can be harder, soft pixels above all, of which a Bernoulli likelihood
     draws none: there compare with longer chains, and with quadrature where the latents are two.
 
-    The simulation, images with exact posterior samples, is from `simulate`, or the user's own; all reverse chains of an
-    image start from its one latent. The other arguments are as in `annealed_importance_sampling`.
+    The simulation is from `simulate`, or the user's own; all reverse chains of an image start from its one latent. The
+    other arguments are as in `annealed_importance_sampling`.
 
     Raises:
-        ValueError: as `annealed_importance_sampling`; the latents do not fit the images; there are fewer than 2 images;
-            or these are soft, so that the likelihood cannot have drawn them.
+        ValueError: as `annealed_importance_sampling`; or the images are fewer than 2, not as many as the latents, or
+            soft, so that the likelihood cannot have drawn them.
 
-    Source: Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using bidirectional Monte Carlo;
-    Grosse, Ancha and Roy (2016), Measuring the reliability of MCMC inference with bidirectional Monte Carlo.
+    Source: Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using bidirectional Monte Carlo.
     """
     how = Chains(chains, leapfrog, seed)
     schedule = _checked_schedule(temperatures)

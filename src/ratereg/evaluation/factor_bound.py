@@ -54,6 +54,7 @@ class FactorRegression:
         return log_prob
 
 
+@torch.enable_grad()
 def fit_factors(
     mean: Float[Tensor, "*lead image latent"],
     log_var: Float[Tensor, "*lead image latent"],
@@ -93,7 +94,9 @@ def fit_factors(
     validation, training = order[: images // 10], order[images // 10 :]
     # Every member starts from the same weights, as it would alone.
     generators = [torch.Generator().manual_seed(seed) for _ in mean]
-    network = EnsembleMLP([latent, width, width, 3 * _KERNELS * factors.shape[1]], generators).to(device, torch.float32)
+    with torch.device("cpu"):
+        network = EnsembleMLP([latent, width, width, 3 * _KERNELS * factors.shape[1]], generators)
+    network.to(device, torch.float32)
     # The spread within the posteriors counts too: a collapsed latent has a constant mean.
     spread = (mean.var(-2, keepdim=True) + std.square().mean(-2, keepdim=True)).sqrt()
     regression = FactorRegression(network, mean.mean(-2, keepdim=True), spread, lead)
@@ -141,20 +144,11 @@ def factor_bound(
     """Return a lower bound on I(x;z) of the population: E log r(f|z), the factors' own entropy being 0.
 
     The number of evaluation images changes its error only. It is as loose as the regression is worse than the true
-    density of the factors given the latents.
-
-    Arguments:
-        mean: means of q(z|x) for independent images of the population, which `regression` was not fitted on.
-        log_var: log-variances, like `mean`.
-        factors: of these images, scaled to the unit cube.
-        regression: the density r, from `fit_factors`, of the same leading axes.
-        generator: source of the noise, on the CPU; None takes torch's global one.
-        sizes: numbers of images, the first ones of those given; None for powers of two up to all of them.
-        draws: samples of z per image, at least 2.
+    density of the factors given the latents. The `regression` is from `fit_factors`, with the same leading axes, fitted
+    on other images; `factors` are scaled to the unit cube. The other arguments are as in `marginal_bound`.
 
     Raises:
-        ValueError: types or shapes do not agree, a size is impossible, a factor is outside of [0, 1], or `draws` is
-            below 2.
+        ValueError: as `marginal_bound`; or a factor is outside of [0, 1].
 
     Source: Barber and Agakov (2003).
     """

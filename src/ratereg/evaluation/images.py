@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ratereg.evaluation.posteriors import check_rows, described, nan_if_absurd
@@ -78,7 +78,7 @@ def batches(
 
 
 def row_batches(
-    model: LatentVariableModel, pixels: Tensor, rows: Int64[Tensor, " image"], batch_size: int
+    model: LatentVariableModel, pixels: Tensor, rows: Tensor, batch_size: int
 ) -> Iterator[tuple[slice, Float[Tensor, "1 batch pixels"]]]:
     """Yield the images in `rows` batch by batch, as the model takes them, and their places.
 

@@ -112,9 +112,9 @@ def decompose_rate(
     KL is then the rate less the sampled information, near collapse (0) it is sampled itself. For a prior without a
     closed-form rate, the negative entropy of q(z|x) takes the rate's place.
 
-    Standard errors are conditional on the images when all are queried; when the queries are a random subset, the spread
-    between images enters with the finite-population correction. In repeated sampling, intervals of 95% covered the
-    truth in 91% to 96% of cases, but in about 90% with 30 queries of two draws each.
+    Standard errors are conditional on the images when all are queried, else with the spread between images and the
+    finite-population correction. Intervals of 95% covered the truth in 91% to 96% of repetitions, but in about 90% with
+    30 queries of two draws each.
 
     Arguments:
         mean: means of q(z|x_n) for all N images; leading axes, such as the member, are optional and share the noise. A
@@ -128,8 +128,7 @@ def decompose_rate(
             over a cluster.
 
     Raises:
-        ValueError: types, devices or shapes do not agree, there is no image or no query, or `draws` is below 2. One
-            image is no error: its mutual information is 0.
+        ValueError: types, devices or shapes do not agree, there is no image or no query, or `draws` is below 2.
 
     Source: Hoffman and Johnson (2016), ELBO surgery, for the split.
 
@@ -223,7 +222,7 @@ class _Terms:
         if prior.closed_form:
             means, log_vars = (x.double().reshape(math.prod(lead), *x.shape[-2:]) for x in (mean, log_var))
             self.rate = prior.rate(means, log_vars, means).mean(-1).reshape(lead)
-            self.rate_se = torch.zeros_like(self.rate)
+            self.rate_se = 0 * self.rate
             self.control = self.sampled_rate - self.rate[..., None, None]
         else:
             self.control = self.own - negative_entropy(log_var).mean(-1)[..., None, None]

@@ -70,8 +70,8 @@ class LinearVAE:
             scale: the decoder's standard deviation s, in units of pixels.
 
         Raises:
-            ValueError: the covariance does not fit the mean, is not symmetric, positive semi-definite and finite; there
-                is no beta, or one is not positive; or `latent_dim` is not from 1 to the number of pixels.
+            ValueError: the covariance is none, or not of that mean; a beta is not positive; or `latent_dim` is not from
+                1 to the number of pixels.
 
         Source: Tipping and Bishop (1999), section 3, for beta = 1; Lucas et al. (2019) for the encoder.
         """
@@ -125,12 +125,7 @@ class LinearVAE:
     def rate(
         self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
     ) -> Float64[Tensor, " member"]:
-        """Return the rate of images with this mean and covariance.
-
-        Raises:
-            ValueError: the two do not fit each other, the covariance is not symmetric, or a value is NaN or infinite;
-                and so wherever a mean or a covariance is given.
-        """
+        """Return the rate of images with this mean and covariance; ValueError, here and below, if these do not fit."""
         z_mean, z_covariance = self.aggregate(mean, covariance)
         square = z_mean.square() + z_covariance.diagonal(dim1=-2, dim2=-1)
         return (square - 1 - self.log_var).sum(-1) / 2
@@ -214,11 +209,7 @@ class LinearVAE:
 
 
 def _checked_moments(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both in float64.
-
-    Raises:
-        ValueError: they do not fit, a value is NaN or infinite, or the covariance is not symmetric.
-    """
+    """Return both in float64; raise ValueError unless they are of one size, finite, and the covariance symmetric."""
     if covariance.shape != (*mean.shape, *mean.shape):
         raise ValueError(
             f"covariance has shape {tuple(covariance.shape)} and mean {tuple(mean.shape)}; give (pixels, pixels) and "
@@ -240,29 +231,20 @@ def spiked_limit(
 ) -> tuple[Float64[Tensor, " pixels"], Float64[Tensor, " pixels"]]:
     """Return the variances that N images show in P pixels, and the true ones, for large N and P, gamma = P/N.
 
-    The population's covariance has the eigenvalues `spikes`, and `noise` v for all others. A spike
+    The population's covariance has the eigenvalues `spikes`, and v = `noise` for all others. A spike
     l > v (1 + sqrt gamma) is seen in training as l (1 + gamma v/(l - v)), along a direction that has squared overlap
     (1 - gamma v^2/(l - v)^2) / (1 + gamma v/(l - v)) with its own. A weaker one is not seen: its place is taken by
     noise, whose eigenvalues in training are the quantiles of the Marchenko-Pastur law, up to v (1 + sqrt gamma)^2,
-    along directions of variance v. So that finite sets come out well, the noise's share makes the traces right, which
-    the error of the training images' mean changes by 1/N.
+    along directions of variance v. The noise's share makes the traces those of finite sets.
 
-    Arguments:
-        spikes: eigenvalues greater than `noise`.
-        noise: the variance v in all other directions, positive.
-        pixels: P.
-        images: N.
-
-    Returns:
-        Eigenvalues of the training images' covariance, falling, and the population's mean squares along its
-        eigenvectors, about the training images' mean.
+    The first values are the eigenvalues of the training images' covariance, falling, the second the population's mean
+    squares along its eigenvectors, about the training images' mean.
 
     Raises:
-        ValueError: `noise` is not positive, a spike is not greater than `noise`, there are P spikes or more, or fewer
-            than two images, or too few to see more than the spikes.
+        ValueError: `noise` is not positive, a spike is not greater than `noise`, there are P spikes or more, or too few
+            images to see more than the spikes.
 
-    Source: Marchenko and Pastur (1967) for the noise; Baik, Ben Arous and Peche (2005) for the threshold; Paul (2007)
-    for the spikes.
+    Source: Marchenko and Pastur (1967), noise; Baik, Ben Arous and Peche (2005), threshold; Paul (2007), spikes.
     """
     if not noise > 0:
         raise ValueError(f"spiked_limit: noise is {noise}; give a positive variance.")

@@ -52,9 +52,6 @@ def optimal_decoder(
         rows: the training images, in the order of `mean`.
         block_size: training images taken at once.
 
-    Returns:
-        Pixels in [0, 1], in the floating type of `z` (float32 at least), and float64 perplexities.
-
     Raises:
         ValueError: types or shapes do not agree, there is no training image, or a block is empty.
 
@@ -90,9 +87,8 @@ class Memorization:
 
     Attributes:
         perplexity: of the weights w_n(z), from 1 (one training image owns z) to N (z says nothing).
-        output_to_optimum: distance of the output to x*(z), the optimum of an infinitely flexible decoder.
-        output_to_nearest: distance of the output to the nearest training image.
-        output_to_image: distance of the output to the test image itself, as a yardstick.
+        output_to_optimum, output_to_nearest, output_to_image: distances of the output to x*(z), to the nearest training
+            image, and to the test image itself.
         optimum_to_image: distance of x*(z) to the test image: what memorizing would give.
         nearest: the row, in `pixels`, of the training image nearest to the output; of several as near to rounding, one.
     """

@@ -71,14 +71,8 @@ def minibatch_log_prob(
 ) -> Float64[Tensor, "*lead batch"]:
     """Return an estimate of log q(z) in nats from one batch, as float64; `minibatch_weights` describes the methods.
 
-    The memory needed grows with the square of the batch.
-
-    Arguments:
-        z: one latent per image of the batch, drawn from its own posterior; leading axes are optional.
-        mean: means of the posteriors of the batch, row by row those of `z`.
-        log_var: log-variances of the posteriors, like `mean`.
-        images: N, the size of the data set that the batch was drawn from.
-        method: "plain", "weighted" or "stratified".
+    `z` has one latent per image of the batch, drawn from its own posterior, and `mean` and `log_var` are those of the
+    posteriors, row by row; leading axes are optional. The memory needed grows with the square of the batch.
 
     Raises:
         ValueError: types or shapes do not agree, or as in `minibatch_weights`.

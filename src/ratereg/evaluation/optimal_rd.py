@@ -88,11 +88,10 @@ def optimal_rate_distortion(
 ) -> OptimalCurve:
     """Trace the rate-distortion curve of each member's decoder, by annealing from the prior to t = 1 / min(betas).
 
-    Step sizes are tuned on one pass and frozen for the next, as in `annealed_importance_sampling`. The smaller beta is,
-    the longer the way from the prior, and the more temperatures it takes; `reliable` and `covered` say how far the run
-    got. At t = 1 the sum rate + distortion is the estimate of -log p(x), or minus the log of the pseudo-evidence on
-    soft pixels. A float32 decoder's distortion has an error of about 1e-7 of its size, which t multiplies. A member
-    whose decoder gives NaN has NaN.
+    The smaller beta is, the longer the way from the prior, and the more temperatures it takes; `reliable` and `covered`
+    say how far the run got. At t = 1 the sum rate + distortion is the estimate of -log p(x), or minus the log of the
+    pseudo-evidence on soft pixels. A float32 decoder's distortion has an error of about 1e-7 of its size, which t
+    multiplies. A member whose decoder gives NaN has NaN.
 
     Arguments:
         model: the ensemble.
@@ -100,13 +99,13 @@ def optimal_rate_distortion(
         betas: where to record points, in any order.
         chains: for each image and member, at least 2.
         temperatures: steps of `geometric_schedule`, to which the recorded points are added.
-        leapfrog: steps of the integrator in each transition.
+        leapfrog: as in `annealed_importance_sampling`.
         seed: seed of the noise.
         population: how many images `x` was drawn from; None when these are all there are.
-        decodes: latents (members x images x chains) decoded at once; bounds the memory.
+        decodes: as in `annealed_importance_sampling`.
 
     Raises:
-        ValueError: an argument is out of its range, or `x` holds NaN or does not fit the model.
+        ValueError: an argument is out of its range, or `x` does not fit the model.
 
     Source: Huang et al. (2020), Evaluating lossy compression rates of deep generative models.
     """

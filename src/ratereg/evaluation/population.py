@@ -42,11 +42,8 @@ _SAFEGUARD = 0.01
 class InformationBound:
     """A bound on the population's mutual information for several numbers of evaluation images, in nats, float64.
 
-    Attributes:
-        sizes: how many images were evaluated.
-        value: the estimate of the bound.
-        standard_error: over the draw of images from the population, and of latents.
-        ceiling: what the bound cannot exceed: log m where the own component is kept, else infinity.
+    Standard errors are over the draw of images from the population, and of latents. The bound cannot exceed its
+    ceiling: log m where the own component is kept, else infinity.
     """
 
     sizes: tuple[int, ...]
@@ -77,9 +74,6 @@ def population_information(
         generator: source of the noise and of the groups, on the CPU; None takes torch's global one.
         sizes: numbers of images, each at least 2; None for powers of two up to all images.
         draws: samples of z per image.
-
-    Returns:
-        The lower bound (own component kept, ceiling log m) and the upper bound (own component left out).
 
     Raises:
         ValueError: types or shapes do not agree, a size is impossible, or `draws` is below 1.
@@ -210,18 +204,9 @@ def marginal_bound(
     """Return an upper bound on I(x;z) of the population: E KL(q(z|x) || m(z)), by the closed-form entropy of q(z|x).
 
     The number of evaluation images changes its error only. It is as loose as m is far from the true aggregate
-    posterior, KL(q(z) || m(z)) nats, whatever the width of the posteriors.
-
-    Arguments:
-        mean: means of q(z|x) for independent images of the population, which `marginal` was not fitted on.
-        log_var: log-variances, like `mean`.
-        marginal: the density m, from `fit_marginal`, with the same leading axes.
-        generator: source of the noise, on the CPU; None takes torch's global one.
-        sizes: numbers of images, the first ones of those given; None for powers of two up to all of them.
-        draws: samples of z per image, at least 2.
-
-    Raises:
-        ValueError: types or shapes do not agree, a size is impossible, or `draws` is below 2.
+    posterior, KL(q(z) || m(z)) nats, whatever the width of the posteriors. The `marginal` m is from `fit_marginal`, of
+    the same leading axes, fitted on other images; there are at least 2 `draws`; and `sizes` take the first ones of the
+    images. The other arguments, and the errors, are as in `population_information`.
 
     Source: Barber and Agakov (2003); Poole et al. (2019), the variational upper bound.
     """

@@ -148,7 +148,7 @@ def negative_entropy(log_var: Float[Tensor, "*lead latent"]) -> Float64[Tensor, 
     return -(log_var.double() + math.log(2 * math.pi) + 1).sum(-1) / 2
 
 
-def log_prior(prior: Prior, z: Float[Tensor, "#member *lead latent"]) -> Float64[Tensor, "member *lead"]:
+def log_prior(prior: Prior, z: Float[Tensor, "member *lead latent"]) -> Float64[Tensor, "member *lead"]:
     """Return log p(z) in nats at points with any number of axes between the member and the latent."""
     values: Tensor = prior.log_prob(z.double().flatten(1, -2)).double().unflatten(1, z.shape[1:-1])
     return values

@@ -116,7 +116,7 @@ def _log_joint(
     for some in z.split(max(1, batch_size // x.shape[1]), 1):
         parameters = model.decode(some.to(dtype)).unsqueeze(1).expand(-1, x.shape[1], -1, -1)
         cost = model.likelihood.distortion(parameters, x.unsqueeze(2)).double()
-        parts.append(log_prior(model.prior, some).unsqueeze(1) - cost)
+        parts.append(log_prior(model.prior, some.expand(model.members, -1, -1)).unsqueeze(1) - cost)
     values = torch.cat(parts, 2)
     return values.masked_fill(~values.isfinite(), math.nan)
 

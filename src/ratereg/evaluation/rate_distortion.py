@@ -119,7 +119,7 @@ def distortion(
         model: the ensemble.
         pixels: all images, as `encode` takes them.
         rows: the images to measure on.
-        encodings: encodings of the same `rows`.
+        encodings: of the same `rows`.
         generator: source of the noise, on the CPU; None takes torch's global one.
         population: how many images `rows` were drawn from; their number when these are all there are.
         draws: samples of z per image, at least 2.

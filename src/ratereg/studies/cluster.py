@@ -6,6 +6,7 @@ the checkpoint of one that died.
 """
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["connected", "work_on_cluster"]
 
 _SECONDS_TO_CONNECT = 10
+_SECONDS_BETWEEN_LOOKS = 0.2
+_LOST = "The scheduler was lost; what its workers have made is kept there."
 _SECONDS_FOR_THE_LOCK = 60.0
 """For a worker that the scheduler has given up to notice that, and to leave its shard to the next one."""
 
@@ -49,29 +52,28 @@ def work_on_cluster(
         Stopped: the listener said so; workers save the shards that they have under way.
     """
     with connected(scheduler) as client:
-        from distributed import as_completed
         from distributed.comm.core import CommClosedError
 
         how = {"checkpoint_seconds": checkpoint_seconds, "with_weights": with_weights}
         futures = client.map(_work, shards, measurements=tuple(measurements), how=how, here=_versions(), pure=False)
         by_key = dict(zip([future.key for future in futures], shards, strict=True))
         try:
-            finished: Any = as_completed(futures)
-            while not finished.is_empty():
-                try:
-                    future = finished.next(timeout=0.5)
-                except TimeoutError:
+            while futures:
+                done = [future for future in futures if future.done()]
+                if not done:
                     if listener.stop():
-                        raise Stopped(0, shards[0].steps) from None
-                    continue
-                if future.status == "cancelled":
-                    raise ConnectionError("The scheduler was lost; what its workers have made is kept there.")
-                for name, content in future.result().items():
-                    with written_file(cache_directory() / "trainings" / name) as file:
-                        file.write_bytes(content)
-                listener.report(len(by_key[future.key]) * by_key[future.key].steps)
+                        raise Stopped(0, shards[0].steps)
+                    time.sleep(_SECONDS_BETWEEN_LOOKS)
+                for future in done:
+                    if future.status == "cancelled":
+                        raise ConnectionError(_LOST)
+                    for name, content in future.result().items():
+                        with written_file(cache_directory() / "trainings" / name) as file:
+                            file.write_bytes(content)
+                    listener.report(len(by_key[future.key]) * by_key[future.key].steps)
+                futures = [future for future in futures if future not in done]
         except CommClosedError:
-            raise ConnectionError("The scheduler was lost; what its workers have made is kept there.") from None
+            raise ConnectionError(_LOST) from None
         finally:
             client.cancel(futures)
 

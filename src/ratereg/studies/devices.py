@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -27,6 +28,9 @@ _SECONDS = 0.2
 
 _process: dict[str, Any] = {}
 """What a worker process was started with."""
+
+_working = threading.Lock()
+"""Held while a shard is under way."""
 
 
 def work_on_devices(
@@ -98,16 +102,27 @@ def _begin(places: Any, reports: Any, stop: Any, threads: int) -> None:
         torch.cuda.set_device(_process["device"])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    """End the process when its parent has, after what is under way is saved: an idle one would wait for ever."""
+    while os.getppid() == _process["parent"]:
+        time.sleep(_SECONDS)
+    _process["stop"].set()
+    with _working:
+        os._exit(1)
 
 
 def _work(shard: Shard, measurements: tuple[Measurement, ...], how: dict[str, Any]) -> None:
     listener = _Reporter()
     if listener.stop():
         raise Stopped(0, shard.steps)
-    try:
-        work_on(shard, measurements, _process["device"], listener=listener, **how)
-    finally:
-        listener.tell()
+    with _working:
+        try:
+            work_on(shard, measurements, _process["device"], listener=listener, **how)
+        finally:
+            listener.tell()
 
 
 class _Reporter(Listener):
@@ -126,4 +141,4 @@ class _Reporter(Listener):
         self.made, self.told = 0, time.monotonic()
 
     def stop(self) -> bool:
-        return bool(_process["stop"].is_set()) or os.getppid() != _process["parent"]
+        return bool(_process["stop"].is_set())

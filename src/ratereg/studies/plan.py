@@ -9,21 +9,27 @@ from ratereg.training.key import Training
 __all__ = ["plan"]
 
 
-def plan(trainings: Sequence[Training], at_once: Callable[[Training], int]) -> list[Shard]:
+def plan(
+    trainings: Sequence[Training], at_once: Callable[[Training], int], missing: Sequence[Training] | None = None
+) -> list[Shard]:
     """Cut trainings into shards of one setting each, seeds whole where they fit.
 
-    Members of one seed share batches and noise. Shards of the smallest seeds come first, so that an interrupted study has
-    whole seeds. Taking away all members of some shards leaves the others as they are.
+    All trainings are cut, and those that are not missing left out, so that a run that is resumed has the shards it had.
+    Members of one seed share batches and noise. Shards of the smallest seeds come first, so that an interrupted study
+    has whole seeds.
 
     Arguments:
         trainings: in the order of a study.
         at_once: how many members of a training's setting are trained together at most.
+        missing: those that are wanted; None for all.
     """
     shards = []
     for _, group in itertools.groupby(trainings, key=lambda one: one.setting):
         members = list(group)
         shards += [Shard(cut) for cut in _cut(members, at_once(members[0]))]
-    return sorted(shards, key=lambda shard: shard.trainings[0].seed)
+    wanted = set(trainings if missing is None else missing)
+    left = [Shard(tuple(one for one in shard.trainings if one in wanted)) for shard in shards]
+    return sorted((shard for shard in left if len(shard)), key=lambda shard: shard.trainings[0].seed)
 
 
 def _cut(trainings: list[Training], limit: int) -> list[tuple[Training, ...]]:

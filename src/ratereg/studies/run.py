@@ -176,10 +176,10 @@ def complete(
     if max_members is not None:
         limit: Callable[[Training], int] = lambda _: max_members  # noqa: E731
     elif scheduler is not None:
-        limit = lambda one: sum(other.setting == one.setting and other.seed == one.seed for other in missing)  # noqa: E731
+        limit = lambda one: sum(other.setting == one.setting and other.seed == one.seed for other in trainings)  # noqa: E731
     else:
-        limit = _limit(missing, facts, devices)
-    shards = plan(missing, limit)
+        limit = _limit(trainings, facts, devices)
+    shards = plan(trainings, limit, missing)
     steps = sum(one.steps for one in trainings)
     with (
         interruptible() as interrupted,
