@@ -170,6 +170,14 @@ def test_the_words_of_the_picture_and_the_table_have_each_number_in_its_place() 
     ]
 
 
+def test_a_network_of_layers_of_different_widths_has_no_sliders_for_them() -> None:
+    network = MLP(hidden=(16, 8), latent_dim=2)
+    with watched(SMALL.replace(network=network)) as panel:
+        assert not panel.controls.sizes
+        panel.controls.steps.value = 100
+        assert panel.controls.study() == SMALL.replace(network=network, steps=100)
+
+
 def test_the_widget_says_why_a_setting_is_refused(tmp_path: Path) -> None:
     images = np.random.default_rng(0).random((40, 8, 8))
     np.save(tmp_path / "mine.npy", images)

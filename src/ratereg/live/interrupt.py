@@ -4,19 +4,16 @@ import signal
 import threading
 import weakref
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
+
+import ipywidgets
 
 __all__ = ["interrupts", "replaced_by_its_cell"]
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
 
 _stopping: "weakref.WeakSet[threading.Event]" = weakref.WeakSet()
 """The events that stop the trainings under way."""
 
-_of_cell: dict[str, tuple[str, "list[weakref.ref[_Closable]]"]] = {}
+_of_cell: dict[str, tuple[str, "list[weakref.ref[Any]]"]] = {}
 """For each cell its last execution, and the widgets shown by it."""
 
 
@@ -31,7 +28,7 @@ def interrupts(stopping: threading.Event) -> None:
         kernel.io_loop.add_callback(_listen)
 
 
-def replaced_by_its_cell(widget: _Closable) -> None:
+def replaced_by_its_cell(widget: ipywidgets.Widget) -> None:
     """Close the widgets of the cell's last execution when it is executed again: nobody could stop them any more."""
     kernel = _kernel()
     request = kernel.get_parent("shell") if kernel else {}

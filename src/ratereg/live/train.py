@@ -26,6 +26,8 @@ _CPU = torch.device("cpu")
 # Trainers set the process's number of threads, so several take turns, a fifth of a second each.
 _TURN = threading.Lock()
 
+_NO_FAILURE = {"diverged_at": math.nan, "failure": math.nan}
+
 _QUICK = (RateDistortion(images=256), Information(images=256, queries=128))
 """Measured during training: on so few images that training has most of the time."""
 
@@ -107,14 +109,12 @@ def train(study: Study, stopping: Callable[[], bool]) -> Iterator[Progress]:
     def look(study: Study, found: Sequence[Measured]) -> None:
         """Note the rows of measurements at this step, as those of a study's table."""
         rows = list[dict[str, Any]]()
-        for member, (training, at) in enumerate(
-            zip(study.trainings(precision), trainer.diverged_at.tolist(), strict=True)
-        ):
-            told: dict[str, Any] = {"member": member, "step": trainer.step, "diverged_at": math.nan, "failure": math.nan}
-            if at >= 0:
-                told |= {"diverged_at": at, "failure": f"diverged at step {at}"}
+        diverged_at = trainer.diverged_at.tolist()
+        for member, training in enumerate(study.trainings(precision)):
+            at, told = diverged_at[member], {"member": member, "step": trainer.step}
+            failure = {"diverged_at": at, "failure": f"diverged at step {at}"} if at >= 0 else _NO_FAILURE
             for row in joined_rows([[row for row in one.rows if row["member"] == member] for one in found]):
-                rows.append(identity_of(training, member, facts) | (row if at < 0 else lost(row)) | told)
+                rows.append(identity_of(training, member, facts) | (lost(row) if at >= 0 else row) | told | failure)
         # A run that was stopped where it had been looked at is measured there again, on all images.
         kept = [one for one in progress.looks if one["step"].iloc[0] != trainer.step]
         progress.looks = [*kept, pd.DataFrame(rows)]
