@@ -42,7 +42,14 @@ def write_report(results: Results, output: str | Path, *, command: str = "", rep
     parameters = {"settings": results.study.settings, "folder": str(saved.directory), "command": command}
     with folder_beside(output) as folder:
         notebook, page = folder / "report.ipynb", folder / "report.html"
-        node = papermill.execute_notebook(jupytext.read(NOTEBOOK), str(notebook), parameters, progress_bar=False)
+        node = papermill.execute_notebook(
+            jupytext.read(NOTEBOOK),
+            str(notebook),
+            parameters,
+            progress_bar=False,
+            # What the kernel says of itself in the terminal.
+            extra_arguments=["--IPKernelApp.log_level=50"],
+        )
         page.write_text(_exported(node, title(results), output.with_suffix(".ipynb").name), encoding="utf-8")
         notebook.replace(output.with_suffix(".ipynb"))
         page.replace(output)

@@ -105,7 +105,7 @@ def plan_study(
         least = math.ceil(LEAST_STEPS * each / _TRAINING / 60)
         raise ValueError(
             f"report: minutes is {minutes:g}, and {LEAST_STEPS} training steps of {len(study)} networks and their "
-            f"measurements take about {least} here; give more minutes, smaller images (--size), fewer betas or a "
+            f"measurements take about {least} minutes here; give more time, smaller images (--size), fewer betas or a "
             "smaller network."
         )
     return study.replace(steps=fit)
