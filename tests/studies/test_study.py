@@ -138,7 +138,7 @@ def test_impossible_settings_are_refused_by_name(settings: dict[str, object], me
         (Annealed, {"temperatures": 1}, "temperatures is 1"),
         (FreshInformation, {"images": 255}, "images is 255; give an integer of at least 256"),
         (ByDistance, {"classes": True}, "classes is True"),
-        (Information, {"queries": 2.0}, "queries is 2.0"),
+        (Information, {"queries": 1}, "queries is 1"),
     ],
 )
 def test_impossible_measurements_are_refused_by_name(kind: type, settings: dict[str, object], message: str) -> None:
