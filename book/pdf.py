@@ -23,8 +23,14 @@ def bind(page: str) -> str:
     soup = BeautifulSoup(page, "html.parser")
     book, toc = (yaml.safe_load((ROOT / name).read_text()) for name in ("_config.yml", "_toc.yml"))
     captions = {part["chapters"][0]["file"]: f"<li><strong>{part['caption']}</strong></li>" for part in toc["parts"]}
+    for tag in soup.select("head link:not([rel=stylesheet]), head script[src^=search]"):
+        tag.decompose()
+    for link in soup.select("a[href^='index.html#']"):
+        link["href"] = str(link["href"]).removeprefix("index.html")
+    # Sphinx marks the beginning of each page but the first.
+    soup.select("article")[0].insert(0, soup.new_tag("span", id=f"document-{toc['root']}"))
     contents = []
-    for place in [*soup.select("article section[id]")[:1], *soup.select("[id^=document-]")]:
+    for place in soup.select("[id^=document-]"):
         heading = place.find_next(["h1", "h2"])
         title = heading.get_text().rstrip("#").strip() if heading else ""
         contents.append(captions.get(str(place["id"]).removeprefix("document-"), ""))
@@ -33,7 +39,7 @@ def bind(page: str) -> str:
     return f"""<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light">{soup.head}<body class="bound">
 <div class="cover"><p style="font-size: 28pt">{book["title"]}</p><p>{book["author"]}, {book["copyright"]}</p>
 <p>Version {importlib.metadata.version("ratereg")}</p></div>
-<nav class="contents"><p style="font-size: 18pt">Contents</p><ul>{"".join(contents)}</ul></nav>
+<nav class="book-contents"><p style="font-size: 18pt">Contents</p><ul>{"".join(contents)}</ul></nav>
 {text}</body></html>"""
 
 

@@ -8,7 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 # While the tests run, the shapes and types of tensors are checked at every call, on the floors that have them.
 install_import_hook(
-    ["ratereg.data", "ratereg.models", "ratereg.training", "ratereg.evaluation", "ratereg.studies.shard"],
+    ["ratereg.data", "ratereg.models", "ratereg.training", "ratereg.evaluation", "ratereg.measurements"],
     "runtime_types.check",
 )
 

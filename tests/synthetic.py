@@ -41,7 +41,7 @@ def synthetic(
     """
     bounds = {ImportanceWeighted: 1.0, Annealed: 0.0}
     rows: list[dict[str, Any]] = []
-    for index, training in enumerate(study.trainings("bfloat16")):
+    for index, training in enumerate(study.trainings("bfloat16" if study.precision == "auto" else study.precision)):
         n_train, n_test = _counts(training.data)
         binarized = f", {training.data.binarize} binarization" if training.data.binarize else ""
         where = identity_of(training, index, Facts(training.data.source + binarized, (1, 1, 1), 0, n_train, n_test))

@@ -95,6 +95,27 @@ def test_a_data_set_is_added(with_data: Tree) -> None:
     subprocess.run([ruff, "format", "--check", "src"], cwd=with_data.root, check=True)
 
 
+def test_a_prior_is_added_trained_and_saved(with_data: Tree) -> None:
+    (module,) = blocks("A prior", "python")
+    (with_data.root / "src/ratereg/models/priors/vamp.py").write_text(module)
+    program = """
+import ratereg
+from ratereg.models.priors.vamp import VampPrior
+data = ratereg.Data('tetrominoes', n_train=64, n_test=32)
+prior = VampPrior(components=3)
+study = ratereg.Study(data, ratereg.MLP(width=8), betas=[1.0, 0.1], prior=prior, steps=5)
+results = ratereg.load_or_run(study, progress=False)
+assert set(results.table['prior']) == {'vamp prior'} and results.final['rate'].notna().all()
+vae = results.models(beta=0.1)
+vae.save('vae.safetensors')
+print(ratereg.load_model('vae.safetensors').sample(5).shape)
+"""
+    assert "torch.Size([1, 5, 3, 32, 32])" in with_data.run(f'python -c "{program}"')
+    ruff = Path(sys.executable).with_name("ruff")
+    subprocess.run([ruff, "check", "src"], cwd=with_data.root, check=True)
+    subprocess.run([ruff, "format", "--check", "src"], cwd=with_data.root, check=True)
+
+
 def test_a_study_is_added_run_reduced_and_measured(with_study: Tree) -> None:
     reduced, measured, listed = blocks("A study")[0].splitlines()
     assert "at step 100" in with_study.run(reduced)

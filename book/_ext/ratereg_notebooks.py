@@ -47,7 +47,9 @@ def number(env: BuildEnvironment, label: str) -> str:
     else:
         page, target, _ = env.get_domain("std").labels.get(label, ("", "", ""))  # type: ignore[attr-defined]
         kind = "figure"
-    numbers = env.toc_fignumbers.get(page, {}).get(kind, {}).get(target)
+    known, root = env.toc_fignumbers, env.config.root_doc
+    # Where the book is one page, Sphinx keeps all numbers with the first one.
+    numbers = (known.get(page, {}).get(kind) or known.get(root, {}).get(f"{page}/{kind}", {})).get(target)
     return ".".join(map(str, numbers)) if numbers else label
 
 

@@ -7,7 +7,7 @@ and a problem's, a setting without its number of steps, that in the column `prob
 import math
 from collections.abc import Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from scipy import stats
 
 __all__ = [
     "DATA",
-    "NETWORK",
     "SETTING",
     "Interval",
     "data_label",
@@ -30,18 +29,19 @@ __all__ = [
 DATA = ("data", "n_test")
 """The columns that identify the images: the digest of the training images, and how many test images there are."""
 
-NETWORK = ("architecture", "prior", "likelihood")
-"""The columns that name the model."""
-
 SETTING = ("setting", "n_test")
 """The columns within which betas and seeds are compared: the digest, and the test images measured on."""
 
-_TOLD = ("share", "data_seed", "latent_dim", "prior", "likelihood", "steps", "batch_size", "learning_rate", "schedule")
-_TOLD += ("warm_up", "precision")
+_TOLD: tuple[str, ...] = (
+    *("share", "data_seed", "latent_dim", "prior", "likelihood", "steps", "batch_size", "learning_rate", "schedule"),
+    *("warm_up", "precision"),
+)
 """The columns that tell settings apart in words if data and network do not."""
 
-COLUMNS = ("setting", "problem", "dataset", "data", "split", "n_train", "n_test", "network", "layers", "width")
-COLUMNS += ("architecture", *_TOLD)
+COLUMNS: tuple[str, ...] = (
+    *("setting", "problem", "dataset", "data", "split", "n_train", "n_test", "network", "layers", "width"),
+    *("architecture", *_TOLD),
+)
 """The columns that describe a setting."""
 
 
@@ -99,14 +99,12 @@ def groups(table: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
     return [part for _, part in table.groupby(list(columns), dropna=False, sort=False)]
 
 
-def described(rows: pd.DataFrame) -> dict[str, object]:
+def described(rows: pd.DataFrame) -> dict[str, Any]:
     """Return what the rows' settings have in common, by column; NaN where they differ."""
-    settings = rows.drop_duplicates(list(SETTING))[[name for name in COLUMNS if name in rows]]
-    if len(settings) == 1:
-        return settings.iloc[0].to_dict()
-    return {
-        name: values.iloc[0] if values.nunique(dropna=False) == 1 else math.nan for name, values in settings.items()
-    }
+    settings = rows.drop_duplicates(list(SETTING))
+    known = [name for name in COLUMNS if name in rows]
+    same = [name for name in known if len(settings) == 1 or settings[name].nunique(dropna=False) == 1]
+    return dict.fromkeys(known, math.nan) | {name: settings[name].iloc[0] for name in same}
 
 
 def labels(rows: pd.DataFrame, *, short: bool = False) -> pd.DataFrame:
@@ -120,17 +118,18 @@ def labels(rows: pd.DataFrame, *, short: bool = False) -> pd.DataFrame:
     settings = rows.loc[~number.duplicated(), known].reset_index(drop=True)
     each = [settings.iloc[[place]] for place in settings.index]
     words = pd.DataFrame({"data": [data_label(one, short=short) for one in each], "network": map(network_label, each)})
+    told = words.copy()
     for same in groups(words, ["data", "network"]):
-        alike = settings.loc[same.index]
+        alike, network = settings.loc[same.index], same["network"].iloc[0]
         differ = [name for name in known if alike[name].nunique(dropna=False) > 1]
-        told = [name for name in differ if name in _TOLD]
+        names = [name for name in differ if name in _TOLD]
         # Where networks are compared, what they differ in is no part of the words.
-        if words.loc[same.index[0], "network"] and differ and (not told or alike.duplicated(told).any()):
-            told += [name for name in ("n_test", "setting") if name in differ]
-        for place, setting in alike.iterrows():
-            more = (f"{name.replace('_', ' ')} {_in_words(setting[name])}" for name in told)
-            words.loc[place, "network"] = ", ".join(filter(None, [words.loc[place, "network"], *more]))
-    return words.loc[number].set_index(rows.index)
+        if network and differ and (not names or alike.duplicated(names).any()):
+            names += [name for name in ("n_test", "setting") if name in differ]
+        more = [[f"{name.replace('_', ' ')} {_in_words(value)}" for value in alike[name]] for name in names]
+        lines = zip(same["network"], *more, strict=True)
+        told.loc[same.index, "network"] = [", ".join(filter(None, parts)) for parts in lines]
+    return told.loc[number].set_index(rows.index)
 
 
 def _in_words(value: object) -> str:

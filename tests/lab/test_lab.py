@@ -36,12 +36,13 @@ class Lab(NamedTuple):
 
 
 def small_chapter() -> str:
-    """Return the chapter with networks as small as for the tests of notebooks, which train until they are stopped."""
+    """Return the chapter with small networks that train until they are stopped, and waiting for them as it tells."""
     text = (ROOT / CHAPTER).read_text()
     reduced = yaml.safe_load((ROOT / "notebooks" / "reduced.yaml").read_text())["live"] | {"steps": 100_000}
     for name in set(parameters_of(ROOT / CHAPTER)) & set(reduced):
         text = re.sub(rf"^{name} = .*$", f"{name} = {reduced[name]!r}", text, count=1, flags=re.MULTILINE)
-    return text
+    assert "replace the next line by `results = await panel.trained()`" in text
+    return text.replace("\nresults = ratereg.load_or_run(study)\n", "\nresults = await panel.trained()\n")
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_a_chapter_is_a_notebook_whose_widget_trains_and_stops(lab: Lab, page: p
     stop.click()
     expect(status).to_contain_text(re.compile(r"Stopped: step [1-9][\d,]* of 100,000"))
     expect(busy).to_have_count(0)
-    expect(notebook.locator("[data-mime-type='application/vnd.jupyter.stderr']")).to_have_count(0)
+    assert notebook.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
 
     # It starts again, and the picture changes while the kernel is at rest.
     start.click()

@@ -153,7 +153,7 @@ def test_an_unknown_setting_is_refused_naming_those_there_are() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"data": 3}, {"data": [{"colour": 1}]}, {"data": [{"source": "mnist"}], "measurements": [{"type": "Other"}]}],
+    [{}, {"data": 3}, {"data": [{"color": 1}]}, {"data": [{"source": "mnist"}], "measurements": [{"type": "Other"}]}],
     ids=str,
 )
 def test_settings_that_are_no_studys_are_refused(settings: dict[str, object]) -> None:

@@ -121,6 +121,7 @@ def test_a_beta_that_was_not_measured_gives_no_seeds():
     assert verdicts(table) == {"not enough data"}
     assert set(table["seeds"]) == {0}
     assert claims.describe_contrasts(table).count("lowering β from 1 to 0.1 was not measured.") == 4
+    assert claims.contrast_table(table).empty
 
 
 def test_a_seed_that_diverged_is_left_out():
@@ -232,8 +233,8 @@ def test_results_equal_to_the_paper_match_it():
     assert points["distortion_difference"].abs().max() < 0.2
     assert claims.match_table(results, paper)["distance"].max() < 0.2
     text = claims.summarize_match(results, paper)
-    assert "−37.8 nats in the paper, is seen on checkerboard, 81,920 training images (−37.8 nats" in text
-    assert "and random subset, 16,384 training images (−37.8 nats" in text
+    assert "−37.8 nats in the paper, is seen on checkerboard, 81,920 training images, 3 x 512 (−37.8 nats" in text
+    assert "and random subset, 16,384 training images, 3 x 512 (−37.8 nats" in text
     assert text.count("is seen on") == 2
     assert "not seen" not in text
     assert "undecided" not in text
@@ -241,7 +242,7 @@ def test_results_equal_to_the_paper_match_it():
 
 def test_results_unlike_the_paper_are_said_not_to_match():
     text = claims.summarize_match(made(lambda beta, **_: 80 - beta), claims.paper_points())
-    assert "is not seen on checkerboard, 81,920 training images (+0.9 nats" in text
+    assert "is not seen on checkerboard, 81,920 training images, 3 x 512 (+0.9 nats" in text
     assert text.count("is not seen on") == 2
     assert text.count("(lowest at β = 5)") == 2
 
@@ -249,7 +250,7 @@ def test_results_unlike_the_paper_are_said_not_to_match():
 def test_what_the_seeds_disagree_on_is_undecided():
     results = made(lambda beta, seed, **_: 80 + beta + 30 * (seed - 1) * (beta == 0.1))
     text = claims.summarize_match(results, claims.paper_points())
-    assert "in the paper, is undecided on checkerboard, 81,920 training images (−0.9 nats" in text
+    assert "in the paper, is undecided on checkerboard, 81,920 training images, 3 x 512 (−0.9 nats" in text
     assert " is seen on" not in text
 
 
@@ -278,9 +279,12 @@ def test_the_table_of_shapes_has_the_papers_curve_beside_ours():
     assert table["from β = 1 to 0.1"].loc[3].to_numpy() == pytest.approx(-37.8, abs=0.2)
 
 
-def test_networks_of_one_depth_are_named_beside_the_paper():
+def test_networks_of_one_depth_are_told_apart_and_members_that_diverged_left_out():
     table = claims.shape_table(made(network=(MLP(), MLP(latent_dim=5))), claims.paper_points())
     assert not table.index.duplicated().any()
+    lost = made(lambda **_: math.nan)
+    assert len(claims.shape_table(lost, claims.paper_points())) == 2
+    assert "nothing to compare" in claims.summarize_match(lost, claims.paper_points())
 
 
 def test_a_study_without_any_of_the_papers_networks_has_nothing_to_compare():

@@ -44,7 +44,11 @@ def test_the_distortion_by_class_is_that_of_the_members():
     classes = np.arange(len(STUDY))[:, None] * np.array([1.0, *[0.0] * 6, 100.0])
     results = dataclasses.replace(results, arrays={**results.arrays, "distance_distortion": classes})
     table = claims.contrast_by_distance(results)
-    members = results.final[results.final["partition"] == "test"].set_index(["setting", "beta", "seed"])["member"]
+    members = (
+        results.final[results.final["partition"] == "test"]
+        .set_index(["setting", "beta", "seed"])["member"]
+        .sort_index()
+    )
     for _, row in table.iterrows():
         change = (members[row["setting"], 0.1] - members[row["setting"], 1.0]).mean()
         assert row["difference"] == pytest.approx(change * {0: 1, 7: 100, -1: 99}.get(row["place"], 0))

@@ -5,6 +5,7 @@ import pytest
 
 import ratereg
 from ratereg import Data, claims, plots
+from ratereg.claims.saturation import below_ceiling
 from ratereg.measurements import Annealed, FreshInformation, ImportanceWeighted
 from ratereg.summary import SETTING, groups
 from synthetic import synthetic
@@ -34,7 +35,7 @@ def test_the_saturated_betas_are_those_within_the_threshold_of_the_ceiling():
 
 def test_saturation_is_that_of_the_mean_over_seeds():
     results = synthetic(STUDY, rate=lambda seed, **_: (math.log(256) - 0.04 - 0.03 * (seed == 1)) / 0.9)
-    below = claims.below_ceiling(results.final.query("n_train == 256"))
+    below = below_ceiling(results.final.query("n_train == 256"))
     assert list(below.index) == [5, 1, 0.1, 0.01]
     assert below.to_numpy() == pytest.approx(0.05, abs=1e-9)
     assert below.to_numpy() != pytest.approx(0.04)

@@ -22,7 +22,6 @@ from ratereg.claims.paper import compare_with_paper, match_table, paper_points, 
 from ratereg.claims.records import describe_provenance, record
 from ratereg.claims.saturation import (
     after_saturation,
-    below_ceiling,
     ceiling_table,
     contrast_fresh,
     describe_saturation,
@@ -38,7 +37,6 @@ __all__ = [
     "Finding",
     "Verdict",
     "after_saturation",
-    "below_ceiling",
     "ceiling_table",
     "compare_with_paper",
     "contrast",

@@ -131,9 +131,9 @@ def _name(side: pd.DataFrame, along: str) -> str:
         return ""
     if along in ("layers", "width"):
         return network_label(side)
-    if along == "distance":
-        return data_label(side, short=True)
-    return f"{side['n_train'].iloc[0]:,} training images" if along == "n_train" else f"{side[along].iloc[0]} images"
+    if along == "partition":
+        return {"train": "training images", "fresh": "fresh images"}[side["partition"].iloc[0]]
+    return data_label(side, short=True) if along == "distance" else f"{side['n_train'].iloc[0]:,} training images"
 
 
 def _change(row: pd.Series) -> str:
@@ -181,14 +181,17 @@ def contrast_table(contrasts: pd.DataFrame, *, means: bool = False, digits: int 
         digits: decimal places.
     """
     rows = contrasts[contrasts["seeds"] > 0].reset_index(drop=True)
-    shown = labels(rows, short=True).assign(compared="", measure=rows["measure"], beta="", change="")
-    for place, row in rows.iterrows():
+    if rows.empty:
+        return pd.DataFrame()
+    shown = labels(rows, short=True).assign(measure=rows["measure"])
+    cells = []
+    for _, row in rows.iterrows():
         along_beta = row["along"] == "beta"
-        shown.loc[place, "compared"] = "" if along_beta else _change(row)
-        shown.loc[place, "beta"] = f"{row['to']:g} against {row['from']:g}" if along_beta else f"{row['beta']:g}"
+        beta = f"{row['to']:g} against {row['from']:g}" if along_beta else f"{row['beta']:g}"
+        change = in_numbers(row["difference"], row["difference_low"], row["difference_high"], digits)
         levels = f"{row['from_mean']:.{digits}f} → {row['to_mean']:.{digits}f}: " if means else ""
-        ends = row[["difference", "difference_low", "difference_high"]]
-        shown.loc[place, "change"] = levels + in_numbers(*ends, digits=digits)
+        cells.append(("" if along_beta else _change(row), beta, levels + change))
+    shown[["compared", "beta", "change"]] = cells
     index = [name for name in ("data", "network", "compared", "measure") if (shown[name] != "").any()]
     table = shown.pivot_table(index=index, columns="beta", values="change", aggfunc="first", sort=False)
     return table.fillna("").rename_axis(columns="β")

@@ -74,11 +74,14 @@ def u_shape(results: Results, partition: str = "test") -> pd.DataFrame:
     Columns: `best`, the beta; `large` and `small`, the differences in nats at the largest and smallest beta, paired
     over seeds, with `large_low` and `small_low`, the lower ends of 95% t intervals; `shape`: "U" (the best beta is
     interior and both intervals lie above zero), "not U" (an end is the best), "undecided", or "not enough data" (fewer
-    than three seeds or three betas). The best beta is chosen on the same data, which favors a U slightly.
+    than three seeds or three betas). The best beta is chosen on the same data, which favors a U slightly. No row for a
+    setting of which no seed has a value at every beta.
     """
     rows = []
     for setting in groups(results.final[results.final["partition"] == partition], SETTING):
         values = setting.pivot(index="seed", columns="beta", values="distortion").dropna()
+        if values.empty:
+            continue
         best, ends = values.mean().idxmin(), {"large": values.columns.max(), "small": values.columns.min()}
         row = described(setting) | {"best": best, "seeds": len(values)}
         for name, end in ends.items():
@@ -90,7 +93,7 @@ def u_shape(results: Results, partition: str = "test") -> pd.DataFrame:
         else:
             row["shape"] = "U" if min(row["large_low"], row["small_low"]) > 0 else "undecided"
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["layers", "best", "large", "small", "shape"])
 
 
 def shape_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
@@ -106,9 +109,9 @@ def shape_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
         curves.append((depth, "paper", f"{theirs.idxmin():g}", *ends, theirs[0.1] - theirs[1.0]))
     shapes = u_shape(results)
     changes = contrast(results).set_index(list(SETTING))["difference"]
-    for (_, row), place in zip(shapes.iterrows(), _places(shapes), strict=True):
+    for (_, row), place in zip(shapes.iterrows(), labels(shapes).to_numpy(), strict=True):
         change = changes[tuple(row[list(SETTING)])]
-        curves.append((row["layers"], place, f"{row['best']:g}", row["large"], row["small"], change))
+        curves.append((row["layers"], ", ".join(place), f"{row['best']:g}", row["large"], row["small"], change))
     names = ["layers", "test curve", "lowest at β", "largest β above it", "smallest β above it", "from β = 1 to 0.1"]
     return pd.DataFrame(curves, columns=names).sort_values("layers", kind="stable").set_index(names[:2]).round(1)
 
@@ -140,22 +143,13 @@ def summarize_match(results: Results, paper: pd.DataFrame) -> str:
     return f"**What matches.** {' '.join(sentences)}"
 
 
-def _places(rows: pd.DataFrame) -> list[str]:
-    """Return each row's data, and its network where another row has the same data and number of layers."""
-    words = labels(rows).assign(layers=rows["layers"])
-    several = words.duplicated(["data", "layers"], keep=False)
-    return [
-        f"{data}, {network}" if more else data
-        for data, network, more in zip(words["data"], words["network"], several, strict=True)
-    ]
-
-
 def _seen(table: pd.DataFrame, verdicts: pd.Series, in_means: pd.Series, values: list[str]) -> str:
     """Say on which data something is seen, an interval that holds zero leaving it undecided."""
-    named = [f"{place} ({value})" for place, value in zip(_places(table), values, strict=True)]
+    places = labels(table).agg(", ".join, axis="columns")
+    named = [f"{place} ({value})" for place, value in zip(places, values, strict=True)]
     answers = np.where(verdicts == "undecided", "undecided", np.where(in_means, "seen", "not seen"))
     parts = []
     for answer, joint in {"seen": " and ", "undecided": " and ", "not seen": " or "}.items():
-        places = [name for name, one in zip(named, answers, strict=True) if one == answer]
-        parts += [f"{answer} on {joint.join(places)}"] if places else []
+        those = [name for name, one in zip(named, answers, strict=True) if one == answer]
+        parts += [f"{answer} on {joint.join(those)}"] if those else []
     return ", and ".join(parts)

@@ -22,7 +22,7 @@ def record(name: str, value: Any) -> None:
         raw=True,
         # MyST-NB takes an output with this mark for glue, out of the page.
         metadata={"scrapbook": {"name": name, "mime_prefix": _GLUE}},
-    )  # type: ignore[no-untyped-call]
+    )
 
 
 def describe_provenance(results: Results) -> str:

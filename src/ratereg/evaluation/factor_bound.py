@@ -54,6 +54,7 @@ class FactorRegression:
         return log_prob
 
 
+@torch.enable_grad()
 def fit_factors(
     mean: Float[Tensor, "*lead image latent"],
     log_var: Float[Tensor, "*lead image latent"],

@@ -53,7 +53,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         """
         network, data = self._study.axis_networks[0], self._study.axis_data[0]
         return self._study.replace(
-            network=replace(network, **{name: slider.value for name, slider in self.sizes.items()}),
+            network=replace(network, **{name: one.value for name, one in self.sizes.items()}),  # type: ignore[type-var]
             data=replace(data, n_train=None if self.images.value == _ALL else self.images.value),
             betas=self._betas(),
             steps=self.steps.value,

@@ -1,6 +1,7 @@
 """Atomic writes of files and folders, the place of the cache, and the errors where writing fails."""
 
 import errno
+import glob
 import os
 import re
 import shutil
@@ -12,10 +13,10 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["StorageError", "cache_directory", "check_writable", "folder_beside", "to_disk", "writing"]
-__all__ += ["written_file", "written_folder"]
+__all__ = ["StorageError", "cache_directory", "check_writable", "folder_beside", "remove_leftovers"]
+__all__ += ["to_disk", "writing", "written_file", "written_folder"]
 
-_ABANDONED = 86_400
+_DAY = 86_400
 """Age in seconds of a temporary folder whose process is taken to have been killed."""
 
 _REFUSALS = {
@@ -67,8 +68,9 @@ def check_writable(folder: Path) -> None:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+        with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(65_536))  # a full disk may still have room for a few bytes
+            probe.flush()
             os.fsync(probe.fileno())
 
 
@@ -121,15 +123,20 @@ def folder_beside(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{path.name.replace('[', '[[]')}.*.part"):
-            with suppress(FileNotFoundError):
-                if time.time() - leftover.stat().st_mtime > _ABANDONED:
-                    shutil.rmtree(leftover, ignore_errors=True)
+        remove_leftovers(path)
         folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(path: Path, age: float = _DAY) -> None:
+    """Remove temporary folders beside `path` that are older than `age` seconds."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime >= age:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def to_disk(file: Path) -> None:

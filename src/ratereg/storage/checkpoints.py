@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ratereg.storage.atomic import StorageError, folder_beside, to_disk, writing
+from ratereg.storage.atomic import StorageError, folder_beside, remove_leftovers, to_disk, writing
 
 __all__ = ["load_checkpoint", "remove_checkpoint", "save_checkpoint", "tensors_digest"]
 
@@ -74,7 +74,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Remove the checkpoint at `path`, and the previous one.
+    """Remove the checkpoint at `path`, the previous one, and what killed processes left beside them.
 
     Raises:
         StorageError: the folder can't be written to.
@@ -83,6 +83,7 @@ def remove_checkpoint(path: Path) -> None:
         # The previous one goes first, so that a process killed in between leaves the newest.
         _previous(path).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
+        remove_leftovers(path, age=0)
 
 
 def _previous(path: Path) -> Path:
