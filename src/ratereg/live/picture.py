@@ -26,7 +26,7 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
     """
     step = int(looks[-1]["step"].iloc[0])
     # Without pyplot, whose figures a cell that ends meanwhile would show.
-    fig = Figure(figsize=(6.4, 4.6))
+    fig = Figure(figsize=(6.4, 4.6), layout="none")
     axes = fig.add_axes((0.13, 0.2, 0.84, 0.72))
     means = pd.concat(looks).groupby(["partition", "beta", "step"])[["rate", "distortion"]].mean()
     for beta in set(looks[-1]["beta"]):
