@@ -19,7 +19,7 @@ from ratereg.evaluation import (
     simulate,
 )
 from ratereg.evaluation.standard_errors import leave_one_out, log_mean_exp, mean_and_error
-from ratereg.models import MLP, VAE
+from ratereg.models import MLP, VAE, Bernoulli, Gaussian
 
 
 def bernoulli_model(latent: int, members: int = 2) -> VAE:
@@ -249,8 +249,9 @@ def test_forward_weights_and_inverse_reverse_weights_are_unbiased() -> None:
         assert error < 0.05
 
 
-def test_the_gap_of_a_binary_model_is_small_with_long_chains() -> None:
-    vae = VAE(MLP(1, 8, 2), (1, 3, 4), seeds=[0, 1]).double()
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.5)], ids=str)
+def test_the_gap_of_a_model_is_small_with_long_chains(likelihood: Bernoulli | Gaussian) -> None:
+    vae = VAE(MLP(1, 8, 2), (1, 3, 4), seeds=[0, 1], likelihood=likelihood).double()
     simulation = simulate(vae, 20, 2, seed=3)
     assert vae.likelihood.is_density(simulation.x)
     result = bidirectional_monte_carlo(vae, simulation, chains=8, temperatures=40)

@@ -71,7 +71,7 @@ def test_where_only_numbers_are_there_the_member_is_trained_again_which_is_said(
     ("selection", "message"),
     [
         ({"beta": 0.3}, r"no member has .*0\.3.*betas are \(1\.0, 0\.1\)"),
-        ({"colour": 1}, "no column 'colour'"),
+        ({"color": 1}, "no column 'color'"),
         ({"beta": 0.1}, "differ in network"),
     ],
 )

@@ -138,7 +138,7 @@ def test_impossible_settings_are_refused_by_name(settings: dict[str, object], me
         (Annealed, {"temperatures": 1}, "temperatures is 1"),
         (FreshInformation, {"images": 255}, "images is 255; give an integer of at least 256"),
         (ByDistance, {"classes": True}, "classes is True"),
-        (Information, {"queries": 2.0}, "queries is 2.0"),
+        (Information, {"queries": 1}, "queries is 1"),
     ],
 )
 def test_impossible_measurements_are_refused_by_name(kind: type, settings: dict[str, object], message: str) -> None:
@@ -153,7 +153,7 @@ def test_an_unknown_setting_is_refused_naming_those_there_are() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"data": 3}, {"data": [{"colour": 1}]}, {"data": [{"source": "mnist"}], "measurements": [{"type": "Other"}]}],
+    [{}, {"data": 3}, {"data": [{"color": 1}]}, {"data": [{"source": "mnist"}], "measurements": [{"type": "Other"}]}],
     ids=str,
 )
 def test_settings_that_are_no_studys_are_refused(settings: dict[str, object]) -> None:

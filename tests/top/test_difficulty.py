@@ -39,10 +39,11 @@ def test_the_contrast_of_each_class_and_of_far_less_near_is_what_was_planted():
 
 
 def test_the_distortion_by_class_is_that_of_the_members():
-    # Members in another order than their arrays would shift every number.
     results = synthetic(STUDY)
     classes = np.arange(len(STUDY))[:, None] * np.array([1.0, *[0.0] * 6, 100.0])
-    results = dataclasses.replace(results, arrays={**results.arrays, "distance_distortion": classes})
+    # Rows in another order than the arrays.
+    rows = results.table.sample(frac=1, random_state=0)
+    results = dataclasses.replace(results, table=rows, arrays={**results.arrays, "distance_distortion": classes})
     table = claims.contrast_by_distance(results)
     members = (
         results.final[results.final["partition"] == "test"]

@@ -127,6 +127,10 @@ def test_bounds_on_both_sides_of_the_ceiling_are_undecided_and_few_seeds_not_eno
     study = STUDY.replace(data=Data("tetrominoes", n_train=32_768)).measuring(FreshInformation(images=1024))
     between = claims.ceiling_table(synthetic(study, rate=informative)).set_index("beta")
     assert between.loc[0.1, "place"] == "undecided"
+    # Beyond and short of log 256 = 5.55 in the mean, at seeds that are far apart.
+    for mean in (11, 5):
+        apart = claims.ceiling_table(synthetic(STUDY, rate=lambda seed, mean=mean, **_: mean + 4.5 * (seed - 1)))
+        assert set(apart.loc[apart["n_train"] == 256, "place"]) == {"undecided"}
     few = claims.ceiling_table(synthetic(STUDY.replace(seeds=2), rate=informative))
     assert set(few["place"]) == {"not enough data"}
     single = claims.ceiling_table(synthetic(STUDY.measuring(FreshInformation(images=256)), rate=informative))

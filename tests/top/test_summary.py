@@ -54,8 +54,8 @@ def test_over_seeds_keeps_settings_betas_and_partitions_apart():
 
 
 def test_over_seeds_keeps_those_apart_that_differ_in_how_they_were_trained():
-    table = pd.concat([final(), final(learning_rate=3e-3)])
-    assert len(over_seeds(table, ("rate",))) == 2 * len(over_seeds(final(), ("rate",)))
+    table = pd.concat([final(), final(learning_rate=3e-3), final(steps=70)])
+    assert len(over_seeds(table, ("rate",))) == 3 * len(over_seeds(final(), ("rate",)))
 
 
 def test_labels_say_what_was_learned_from_and_what_learned():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ratereg.rerun.outcomes import Outcome, digest_of, package_digest, read_outcome
+from ratereg.rerun.outcomes import digest_of, read_outcome
 from ratereg.rerun.page import Column, write_page
 from ratereg.rerun.parameters import checked, describe_parameters
 from ratereg.rerun.run import execute
@@ -21,20 +21,15 @@ __all__ = ["grid", "read_axes"]
 
 
 @dataclass
-class _Run:
-    changed: dict[str, Any]
+class _Run(Column):
     chosen: dict[str, Any]
     digest: str
-    place: Path
-    failure: str = ""
 
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self.chosen.items())
-
-    def outcome(self) -> Outcome | None:
-        """Return the outcome that is there, if it was made from the same as the run would be."""
-        outcome = read_outcome(self.place)
-        return outcome if outcome and outcome.digest == self.digest else None
+    def look(self, folder: Path) -> None:
+        """Take the outcome that is there, if it was made from the same as the run would be."""
+        outcome = read_outcome(folder / self.file)
+        if outcome and outcome.digest == self.digest:
+            self.outcome, self.end = outcome, "finished"
 
 
 def grid(
@@ -71,49 +66,46 @@ def grid(
     """
     notebook = Path(notebook)
     folder = Path(output) if output else Path("reruns") / notebook.stem
-    runs = _planned(notebook, axes, parameters or {}, folder)
+    runs = _planned(notebook, axes, parameters or {})
     check_writable(folder)
     with locked(folder / ".grid"):
-        there = sum(run.outcome() is not None for run in runs)
-        say(f"runs: {len(runs)}, of which {there} are there already.")
+        for run in runs:
+            run.look(folder)
+        say(f"runs: {len(runs)}, of which {_finished(runs)} are there already.")
         try:
             for number, run in enumerate(runs, 1):
-                what = f"{number} of {len(runs)}: {run}"
-                if run.outcome():
-                    say(f"{what}: there already")
-                    continue
-                say(f"{what}: running")
-                run.failure = _execute(notebook, run)
-                if run.failure:
-                    say(f"{what}: {run.failure}")
+                if not run.outcome:
+                    say(f"{number} of {len(runs)}: {run}: running")
+                    _execute(notebook, run, folder)
+                say(f"{number} of {len(runs)}: {run}: {run.end}")
         finally:
             table = _written(notebook, folder, runs)
-            finished = sum(table["outcome"] == "finished")
-            say(f"{finished} of {len(runs)} runs are finished. Side by side: {folder / 'index.html'}")
+            say(f"{_finished(runs)} of {len(runs)} runs are finished. Side by side: {folder / 'index.html'}")
     return table
 
 
-def _planned(
-    notebook: Path, axes: Mapping[str, Sequence[Any]], parameters: Mapping[str, Any], folder: Path
-) -> list[_Run]:
+def _finished(runs: Sequence[_Run]) -> int:
+    return sum(run.outcome is not None for run in runs)
+
+
+def _planned(notebook: Path, axes: Mapping[str, Sequence[Any]], parameters: Mapping[str, Any]) -> list[_Run]:
     """Return the runs, all of whose parameters have been checked."""
-    for name, values in axes.items():
-        if isinstance(values, str) or not len(values):
-            raise ValueError(f"grid: {name} is {values!r}; give a list of values.")
+    for name, several in axes.items():
+        if isinstance(several, str) or not len(several):
+            raise ValueError(f"grid: {name} is {several!r}; give a list of values.")
         if name in parameters:
             raise ValueError(f"grid: {name} is a parameter of all runs and one of the grid; give it once.")
     if not axes:
         raise ValueError(
             f"grid: axes is empty; give values of a parameter. There are:\n{describe_parameters(notebook)}"
         )
-    package = package_digest()
     runs: list[_Run] = []
     for combination in itertools.product(*axes.values()):
         given = {**parameters, **dict(zip(axes, combination, strict=True))}
-        all_of_them = checked(notebook, given)
-        chosen = {name: value for name, value in all_of_them.items() if name in given}
+        values = checked(notebook, given)
+        chosen = {name: value for name, value in values.items() if name in given}
         changed = {name: chosen[name] for name in axes}
-        run = _Run(changed, chosen, digest_of(notebook, all_of_them, package), folder / _file_name(changed, chosen))
+        run = _Run(changed, "not run", _file_name(changed, chosen), None, chosen, digest_of(notebook, values))
         if run in runs:
             raise ValueError(f"grid: {run} comes twice; give each value once.")
         runs.append(run)
@@ -127,40 +119,35 @@ def _file_name(changed: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
     return f"{plain}_{hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:6]}.ipynb"
 
 
-def _execute(notebook: Path, run: _Run) -> str:
-    """Execute a run, and return what it failed of, or nothing."""
+def _execute(notebook: Path, run: _Run, folder: Path) -> None:
+    """Execute a run, and take its outcome or note why it failed."""
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError
 
-    # What lies there was made from something else, and would be taken for the outcome of this run if that failed.
-    run.place.unlink(missing_ok=True)
     try:
-        execute(notebook, run.chosen, run.place, {"digest": run.digest, "parameters": run.chosen})
+        execute(notebook, run.chosen, folder / run.file, {"digest": run.digest, "parameters": run.chosen})
+        run.look(folder)
     except PapermillExecutionError as error:
-        return f"failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
+        run.end = f"failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
     except DeadKernelError:
-        return "failed: its Python died, perhaps for lack of memory"
-    return ""
+        run.end = "failed: its Python died, perhaps for lack of memory"
 
 
 def _written(notebook: Path, folder: Path, runs: Sequence[_Run]) -> pd.DataFrame:
     """Write the table and the page of what is finished."""
-    rows, columns = [], []
+    rows = []
     for run in runs:
-        outcome = run.outcome()
-        end = run.failure or ("finished" if outcome else "not run")
-        facts = run.chosen | {"outcome": end, "seconds": None, "notebook": None}
-        if outcome:
-            facts |= {"seconds": round(outcome.seconds, 1), "notebook": run.place.name}
-            facts |= {f"{name} (recorded)" if name in facts else name: one for name, one in outcome.records.items()}
+        facts = run.chosen | {"outcome": run.end, "seconds": None, "notebook": None}
+        if run.outcome:
+            facts |= {"seconds": round(run.outcome.seconds, 1), "notebook": run.file}
+            facts |= {f"{name} (recorded)" if name in facts else name: one for name, one in run.outcome.records.items()}
         rows.append({name: json.dumps(one) if isinstance(one, list | dict) else one for name, one in facts.items()})
-        columns.append(Column(run.changed, end, run.place.name, outcome))
     table = pd.DataFrame(rows)
     same = {name: value for name, value in runs[0].chosen.items() if name not in runs[0].changed}
     with written_file(folder / "table.csv") as file:
         table.to_csv(file, index=False)
     with written_file(folder / "index.html") as file:
-        write_page(file, notebook.name, same, columns)
+        write_page(file, notebook.name, same, runs)
     return table
 
 

@@ -2,16 +2,14 @@
 
 import base64
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ratereg.rerun.text_notebooks import read_notebook
 from ratereg.studies.results import published_directory
 
-__all__ = ["Figure", "Outcome", "digest_of", "package_digest", "read_outcome"]
+__all__ = ["Figure", "Outcome", "digest_of", "read_outcome"]
 
 _RECORD = "application/vnd.ratereg.record+json"
 _FIGURE = "application/vnd.ratereg.figure+json"
@@ -50,29 +48,22 @@ def read_outcome(executed: Path) -> Outcome | None:
     return Outcome(digest, seconds, records, tuple(_figures(node.cells)))
 
 
-def digest_of(notebook: Path, values: Mapping[str, Any], package: str) -> str:
+def digest_of(notebook: Path, values: Mapping[str, Any]) -> str:
     """Return a digest of everything that an executed notebook is made from.
 
-    That is the notebook's cells, the values of all its parameters, names, sizes and times of the files that the values
-    name, and the package, of which `package_digest` gives a digest.
+    That is the values of all its parameters, and names, sizes and times of files: the notebook, those that the values
+    name, the package and the published results.
     """
-    cells = [[cell.cell_type, cell.source, cell.metadata] for cell in read_notebook(notebook).cells]
     texts = [one for value in values.values() for one in (value if isinstance(value, list) else [value])]
-    paths = [notebook.parent / one for one in texts if isinstance(one, str) and one]
-    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
-    stamps = [[str(file), (state := file.stat()).st_size, state.st_mtime_ns] for file in files if file.is_file()]
-    return hashlib.sha256(json.dumps([cells, dict(values), stamps, package], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def package_digest() -> str:
-    """Return a digest of the package: its version, its files and the published results."""
-    digest = hashlib.sha256(importlib.metadata.version("ratereg").encode())
-    for folder in (Path(__file__).parents[1], published_directory()):
-        for file in sorted(folder.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
-                digest.update(file.read_bytes())
-    return digest.hexdigest()
+    named = [notebook.parent / one for one in texts if isinstance(one, str) and one]
+    places = [notebook, *named, Path(__file__).parents[1], published_directory()]
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    stamps = [
+        [str(file.resolve()), (state := file.stat()).st_size, state.st_mtime_ns]
+        for file in files
+        if file.is_file() and file.suffix != ".pyc"
+    ]
+    return hashlib.sha256(json.dumps([dict(values), stamps], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _figures(cells: list[Any]) -> Iterator[Figure]:

@@ -16,7 +16,7 @@ __all__ = ["Column", "write_page"]
 _ELSEWHERE = {"eq": "an equation of the chapter", "numref": "another figure of the chapter", "ref": "the chapter"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Column:
     """A run, as the page shows it.
 

@@ -90,16 +90,13 @@ def parameters_of(notebook: str | Path) -> dict[str, Parameter]:
 
 
 def describe_parameters(notebook: str | Path) -> str:
-    """Return a table, as text, of a notebook's parameters: defaults, types, and what they are.
+    """Return a line for each of a notebook's parameters: its default, its types, and what it is.
 
     Raises:
         FileNotFoundError, ValueError: as for `parameters_of`.
     """
-    rows = [("parameter", "default", "type", "what it is")]
-    rows += [(one.name, repr(one.default), one.type, one.help) for one in parameters_of(notebook).values()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines)
+    known = parameters_of(notebook).values()
+    return "\n".join(f"{one.name} = {one.default!r}  # {one.type or 'any'}: {one.help}" for one in known)
 
 
 def checked(notebook: str | Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,6 +115,8 @@ def run(
     devices = checked_devices(device)
     if max_members is not None and max_members < 1:
         raise ValueError(f"run: max_members is {max_members}; give at least 1.")
+    if not checkpoint_seconds >= 0:
+        raise ValueError(f"run: checkpoint_seconds is {checkpoint_seconds}; give the seconds between saves, 0 or more.")
     facts = _facts(study)
     check_writable(Path(directory).parent)
     precision = resolved_precision(study, devices[0])

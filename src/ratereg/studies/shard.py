@@ -24,7 +24,7 @@ from ratereg.training.key import Training
 
 __all__ = ["Listener", "Shard", "model_of", "work_on"]
 
-_RECORDED = (RateDistortion(images=4096), Information(images=4096, queries=1024))
+_RECORDED = (RateDistortion(images=2048), Information(images=2048, queries=512))
 """What is recorded while training: cheap, and the same for every study."""
 
 
