@@ -1,4 +1,4 @@
-"""A data set, a study and a chapter are added to a copy of the tree, as CONTRIBUTING.md says it, to the letter."""
+"""A data set, a prior, a study and a chapter are added to a copy of the tree, as CONTRIBUTING.md says it, to the letter."""
 
 import os
 import re
@@ -61,6 +61,11 @@ class Tree:
         assert done.returncode == 0, f"{line}\n{done.stdout[-4000:]}"
         return done.stdout
 
+    def lint(self) -> None:
+        ruff = Path(sys.executable).with_name("ruff")
+        for command in (["check"], ["format", "--check"]):
+            subprocess.run([ruff, *command, "src"], cwd=self.root, check=True)
+
 
 @pytest.fixture(scope="module")
 def with_data(tmp_path_factory: pytest.TempPathFactory) -> Tree:
@@ -90,30 +95,22 @@ def test_a_data_set_is_added(with_data: Tree) -> None:
     assert re.search(r"torch.Size\(\[\d+, 1, 16, 16\]\)", with_data.run(command))
     refused = "python -c \"import ratereg; ratereg.data.load('disk')\" 2>&1 || true"
     assert "did you mean 'disks'" in with_data.run(refused)
-    ruff = Path(sys.executable).with_name("ruff")
-    subprocess.run([ruff, "check", "src"], cwd=with_data.root, check=True)
-    subprocess.run([ruff, "format", "--check", "src"], cwd=with_data.root, check=True)
+    with_data.lint()
 
 
 def test_a_prior_is_added_trained_and_saved(with_data: Tree) -> None:
-    (module,) = blocks("A prior", "python")
-    (with_data.root / "src/ratereg/models/priors/vamp.py").write_text(module)
-    program = """
-import ratereg
-from ratereg.models.priors.vamp import VampPrior
-data = ratereg.Data('tetrominoes', n_train=64, n_test=32)
-prior = VampPrior(components=3)
-study = ratereg.Study(data, ratereg.MLP(width=8), betas=[1.0, 0.1], prior=prior, steps=5)
-results = ratereg.load_or_run(study, progress=False)
-assert set(results.table['prior']) == {'vamp prior'} and results.final['rate'].notna().all()
-vae = results.models(beta=0.1)
-vae.save('vae.safetensors')
-print(ratereg.load_model('vae.safetensors').sample(5).shape)
-"""
-    assert "torch.Size([1, 5, 3, 32, 32])" in with_data.run(f'python -c "{program}"')
-    ruff = Path(sys.executable).with_name("ruff")
-    subprocess.run([ruff, "check", "src"], cwd=with_data.root, check=True)
-    subprocess.run([ruff, "format", "--check", "src"], cwd=with_data.root, check=True)
+    module, exported, program = blocks("A prior", "python")
+    priors = with_data.root / "src/ratereg/models/priors"
+    (priors / "vamp.py").write_text(module)
+    imported, names = filter(None, exported.splitlines())
+    with_import = (priors / "__init__.py").read_text().replace("\n__all__", f"{imported}\n\n__all__", 1)
+    (priors / "__init__.py").write_text(re.sub(r"^__all__ = .*", names, with_import, flags=re.MULTILINE))
+    (with_data.root / "try_it.py").write_text(program)
+    shown = with_data.run("python try_it.py")
+    assert "vamp prior" in shown
+    assert "NaN" not in shown
+    assert "torch.Size([1, 5, 3, 32, 32])" in shown
+    with_data.lint()
 
 
 def test_a_study_is_added_run_reduced_and_measured(with_study: Tree) -> None:
@@ -124,9 +121,7 @@ def test_a_study_is_added_run_reduced_and_measured(with_study: Tree) -> None:
     assert re.match(r"disks +cpu +6 members, +300 steps   results/disks/\w+$", line)
     folder = with_study.root / line.split()[-1]
     assert max(file.stat().st_size for file in folder.iterdir()) < 2_000_000
-    ruff = Path(sys.executable).with_name("ruff")
-    subprocess.run([ruff, "check", "src"], cwd=with_study.root, check=True)
-    subprocess.run([ruff, "format", "--check", "src"], cwd=with_study.root, check=True)
+    with_study.lint()
 
 
 def test_a_chapter_is_added_rerun_and_checked(with_study: Tree) -> None:

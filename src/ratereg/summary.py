@@ -27,10 +27,10 @@ __all__ = [
 ]
 
 DATA = ("data", "n_test")
-"""The columns that identify the images: the digest of the training images, and how many test images there are."""
+"""The columns that identify the images, by the digest of the training images and the number of test images."""
 
 SETTING = ("setting", "n_test")
-"""The columns within which betas and seeds are compared: the digest, and the test images measured on."""
+"""The columns within which betas and seeds are compared, by the digest and the number of test images."""
 
 _TOLD: tuple[str, ...] = (
     *("share", "data_seed", "latent_dim", "prior", "likelihood", "steps", "batch_size", "learning_rate", "schedule"),

@@ -83,7 +83,7 @@ class Data:
 
     @property
     def training_settings(self) -> dict[str, Any]:
-        """The settings that decide the training images, ready for JSON: all but the number of test images."""
+        """The settings without the number of test images, which decide the training images, ready for JSON."""
         return {name: value for name, value in self.settings.items() if name != "n_test"}
 
     def load(self) -> ImageSet:

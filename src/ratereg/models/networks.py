@@ -116,7 +116,7 @@ class MLP:
 
     @property
     def label(self) -> str:
-        """The hidden layers, for tables and legends: "1 x 512", "400-200-100", "512 / 512-512", or "linear"."""
+        """The hidden layers, such as "1 x 512", "400-200-100", "512 / 512-512" or "linear", for tables and legends."""
         if self.encoder is None and self.hidden is None:
             return f"{self.layers} x {self.width}" if self.layers else "linear"
         sides = ["-".join(map(str, sizes)) or "linear" for sizes in self._sides]

@@ -55,8 +55,8 @@ def grid(
         say: gets a line for each run.
 
     Returns:
-        one row a run: its parameters, `outcome` ("finished", "not run", or "failed" with the error), `seconds`, the
-        name of the executed `notebook`, and the numbers that it recorded, by their names.
+        one row a run, with its parameters, `outcome` ("finished", "not run", or "failed" with the error), `seconds`,
+        the name of the executed `notebook`, and the numbers that it recorded, by their names.
 
     Raises:
         FileNotFoundError: there is no such notebook.

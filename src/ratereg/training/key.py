@@ -16,7 +16,7 @@ from ratereg.training.schedule import SCHEDULES
 __all__ = ["NUMERICS_VERSION", "Training", "digest_of"]
 
 NUMERICS_VERSION = 1
-"""Part of every key: raised when a change of the code alters numbers by more than their errors."""
+"""Part of every key, raised when a change of the code alters numbers by more than their errors."""
 
 
 _RECORDS = 17
@@ -101,7 +101,7 @@ class Training:
 
     @cached_property
     def setting(self) -> str:
-        """The digest without beta and seed: members of one setting are compared along beta, paired by seed."""
+        """The digest without beta and seed. Members of one setting are compared along beta, paired by seed."""
         return self._without("beta", "seed")
 
     @cached_property
