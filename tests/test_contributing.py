@@ -1,4 +1,4 @@
-"""A data set, a prior, a study and a chapter are added to a copy of the tree, as CONTRIBUTING.md says it, to the letter."""
+"""Data, a prior, a study and a chapter are added to a copy of the tree, as CONTRIBUTING.md says it, to the letter."""
 
 import os
 import re
