@@ -44,7 +44,7 @@ class Claim:
     source: str
     supports: str
     figures: Mapping[str, str] = field(default_factory=lambda: {"": "fig-ledger"})
-    rows: Callable[[pd.DataFrame, str, float, float], pd.DataFrame] = lowering
+    rows: Callable[[pd.DataFrame, str, float, float], pd.DataFrame] = field(default_factory=lambda: lowering)
     effect: str = "the change of the {measure} from β = {high:g} to {low:g}"
     unit: str = "setting"
     measures: tuple[str, ...] = FOUR

@@ -1,22 +1,20 @@
 """What is seen of a training: its rate-distortion curve, in words too, and its numbers as a table."""
 
-import base64
-import html
-import io
 import math
 from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ratereg.plots import LINES, MARKERS, draw_rate_distortion
 from ratereg.plots.style import WORDS, key
+from ratereg.widgets.drawing import card, in_style, svg
 
 __all__ = ["curve_picture", "numbers_table"]
 
 
+@in_style
 def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
-    """Return the rate-distortion curve at the last step looked at as an HTML image with a text alternative.
+    """Return the rate-distortion curve at the last step looked at as inline SVG with a text alternative.
 
     Thin lines are the paths of the test points from the first step looked at.
 
@@ -25,25 +23,22 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
         steps: number of steps of the whole training.
     """
     step = int(looks[-1]["step"].iloc[0])
-    # Without pyplot, whose figures a cell that ends meanwhile would show.
-    fig = Figure(figsize=(6.4, 4.6))
-    fig.set_layout_engine("none")
-    axes = fig.add_axes((0.13, 0.2, 0.84, 0.72))
+    fig = card(3.9, (0.7, 0.9, 3.95, 2.65))
+    (axes,) = fig.axes
     means = pd.concat(looks).groupby(["partition", "beta", "step"])[["rate", "distortion"]].mean()
     for beta in set(looks[-1]["beta"]):
         axes.plot(*means.loc[("test", beta)].to_numpy().T, color="0.7", lw=1)
     draw_rate_distortion(axes, looks[-1])
+    # At first all rates are nearly the same; a decade of the axis has numbers at it.
+    low, high = axes.get_xlim()
+    axes.set_xlim(right=max(high, 10 * low))
     axes.set(xlabel="rate (nats)", ylabel="distortion (nats)", title=f"step {step:,} of {steps:,}; numbers: β")
     fig.legend(
         handles=[key(ls=LINES[name], marker=MARKERS[name], label=words) for name, words in WORDS.items()],
         loc="lower center",
         ncols=2,
     )
-    stream = io.BytesIO()
-    fig.savefig(stream, format="png", dpi=100)
-    words = html.escape(_in_words(looks[-1], step, steps))
-    source = base64.b64encode(stream.getvalue()).decode()
-    return f"<img alt='{words}' style='width:100%' src='data:image/png;base64,{source}'/>"
+    return svg(fig, _in_words(looks[-1], step, steps))
 
 
 def numbers_table(look: pd.DataFrame) -> str:

@@ -3,7 +3,13 @@
 from ratereg.models.files import load_model
 from ratereg.models.likelihoods import Bernoulli, Gaussian, Likelihood
 from ratereg.models.networks import MLP, Convolutional, Network
-from ratereg.models.priors import DiagonalGaussian, MixtureOfGaussians, Prior, StandardGaussian
+from ratereg.models.priors import (
+    DiagonalGaussian,
+    MixtureOfGaussians,
+    Prior,
+    StandardGaussian,
+    gaussian_log_prob,
+)
 from ratereg.models.single import SingleModel
 from ratereg.models.vae import LARGEST_LOG_VAR, VAE, LatentVariableModel
 
@@ -22,5 +28,6 @@ __all__ = [
     "Prior",
     "SingleModel",
     "StandardGaussian",
+    "gaussian_log_prob",
     "load_model",
 ]
