@@ -59,6 +59,8 @@ _CHECKERBOARD, _TENTH = Data("tetrominoes", split="checkerboard"), Data("tetromi
 
 _CAPACITY = Study(data=(_CHECKERBOARD, _TENTH), network=_SHALLOW_AND_DEEP, betas=_FEWER_BETAS, steps=10_000)
 
+_CAPACITY_LONG = _CAPACITY.replace(data=_TENTH, steps=50_000).measuring(Annealed(images=256))
+
 _DIFFICULTY = Study(
     # Images scattered over the whole volume, a test image being far from all of them; and close together in a part.
     data=(_tetrominoes(split="cv", share=0.01), Data("tetrominoes", split="cd", share=0.1)),
@@ -113,6 +115,10 @@ CATALOG: Mapping[str, Mapping[str, Study]] = MappingProxyType(
                 betas=_BETAS,
             ),
             "cpu": _CAPACITY.replace(seeds=3),
+        },
+        "capacity-long": {
+            "full": _full(_CAPACITY_LONG, data=(_CHECKERBOARD, _TENTH)),
+            "cpu": _CAPACITY_LONG.replace(seeds=1),
         },
         "difficulty": {
             "full": _full(
