@@ -6,7 +6,7 @@ from typing import ClassVar
 from ratereg.data import ImageSet
 from ratereg.evaluation import annealed_importance_sampling
 from ratereg.measurements.importance_weighted import bounded_images
-from ratereg.measurements.measured import Measured, Measurement, at_least, partitions
+from ratereg.measurements.measured import Measured, Measurement, at_least, partitions, rows_of, with_errors
 from ratereg.models import LatentVariableModel
 
 __all__ = ["Annealed"]
@@ -30,11 +30,11 @@ class Annealed(Measurement):
     chains: int = 2
     leapfrog: int = 3
 
-    columns: ClassVar = ("annealed_importance_sampling", "annealed_importance_sampling_se")
+    columns: ClassVar = with_errors("annealed_importance_sampling")
 
     def __post_init__(self) -> None:
-        at_least("Annealed", 2, images=self.images, temperatures=self.temperatures, chains=self.chains)
-        at_least("Annealed", 1, leapfrog=self.leapfrog)
+        at_least(self, 2, "images", "temperatures", "chains")
+        at_least(self, 1, "leapfrog")
 
     def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
         """Measure every member on random training and test images."""
@@ -50,10 +50,5 @@ class Annealed(Measurement):
                 seed=generator.initial_seed() % 2**31,
                 population=len(all_rows),
             )
-            rows += [
-                {"member": member, "partition": partition, self.columns[0]: value, self.columns[1]: error}
-                for member, (value, error) in enumerate(
-                    zip(found.estimate.tolist(), found.estimate_se.tolist(), strict=True)
-                )
-            ]
+            rows += rows_of(partition, dict(zip(self.columns, (found.estimate, found.estimate_se), strict=True)))
         return Measured(rows)

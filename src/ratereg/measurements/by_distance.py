@@ -31,8 +31,8 @@ class ByDistance(Measurement):
     partitions: ClassVar = ()
 
     def __post_init__(self) -> None:
-        at_least("ByDistance", 1, classes=self.classes)
-        at_least("ByDistance", 2, images=self.images)
+        at_least(self, 1, "classes")
+        at_least(self, 2, "images")
 
     def check(self, images: ImageSet) -> None:
         """Raise ValueError for images without factors."""

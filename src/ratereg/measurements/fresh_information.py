@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float64, UInt8
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ratereg.data import ImageSet
 from ratereg.evaluation import decompose_rate, encode, factor_bound, fit_factors, fit_marginal, marginal_bound
-from ratereg.measurements.measured import Measured, Measurement, at_least, stream
+from ratereg.measurements.measured import Measured, Measurement, at_least, rows_of, stream, with_errors
 from ratereg.models import LatentVariableModel
 
 __all__ = ["FreshInformation"]
@@ -19,7 +19,7 @@ __all__ = ["FreshInformation"]
 _LEAST = 256
 """Images in the smallest aggregate posterior."""
 
-_TERMS = tuple(f"{name}{end}" for name in ("rate", "mutual_information", "marginal_kl") for end in ("", "_se"))
+_TERMS = with_errors("rate", "mutual_information", "marginal_kl")
 _BOUNDS = ("information_lower_bound", "information_upper_bound")
 
 
@@ -46,19 +46,12 @@ class FreshInformation(Measurement):
     regression_steps: int = 1000
 
     partitions: ClassVar = ("fresh",)
-    columns: ClassVar = (
-        "images",
-        "queries",
-        "components",
-        "log_n",
-        *_TERMS,
-        *(f"{name}{end}" for name in _BOUNDS for end in ("", "_se")),
-    )
+    columns: ClassVar = ("images", "queries", "components", "log_n", *_TERMS, *with_errors(*_BOUNDS))
 
     def __post_init__(self) -> None:
-        at_least("FreshInformation", _LEAST, images=self.images)
-        at_least("FreshInformation", 2, queries=self.queries, fitted=self.fitted, evaluated=self.evaluated)
-        at_least("FreshInformation", 1, regression_steps=self.regression_steps)
+        at_least(self, _LEAST, "images")
+        at_least(self, 2, "queries", "fitted", "evaluated")
+        at_least(self, 1, "regression_steps")
 
     @property
     def sizes(self) -> list[int]:
@@ -85,7 +78,8 @@ class FreshInformation(Measurement):
         for size in self.sizes:
             queries = torch.randperm(size, generator=generator)[: self.queries].sort().values
             parts = decompose_rate(mean[:, :size], log_var[:, :size], generator, queries=queries, prior=model.prior)
-            rows += self._rows(size, {name: getattr(parts, name).tolist() for name in _TERMS})
+            counts = {"images": size, "queries": len(queries), "components": size, "log_n": math.log(size)}
+            rows += rows_of("fresh", counts | {name: getattr(parts, name) for name in _TERMS})
         fitted = slice(self.images, self.images + self.fitted)
         evaluated = slice(self.images + self.fitted, len(pixels))
         to_fit = (mean[:, fitted], log_var[:, fitted])
@@ -99,13 +93,6 @@ class FreshInformation(Measurement):
             for row, (value, error) in zip(rows[-model.members :], values, strict=True):
                 row |= {name: value, f"{name}_se": error}
         return Measured(rows)
-
-    def _rows(self, size: int, terms: dict[str, list[float]]) -> list[dict[str, Any]]:
-        counts = {"images": size, "queries": min(self.queries, size), "components": size, "log_n": math.log(size)}
-        return [
-            {"member": member, "partition": "fresh", **counts, **dict(zip(terms, values, strict=True))}
-            for member, values in enumerate(zip(*terms.values(), strict=True))
-        ]
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from ratereg.data import ImageSet
 from ratereg.evaluation import importance_weighted_bound
-from ratereg.measurements.measured import Measured, Measurement, at_least, partitions, pixels_of, stream
+from ratereg.measurements.measured import (
+    Measured,
+    Measurement,
+    at_least,
+    partitions,
+    pixels_of,
+    rows_of,
+    stream,
+    with_errors,
+)
 from ratereg.models import LatentVariableModel
 
 __all__ = ["ImportanceWeighted", "bounded_images"]
@@ -29,23 +38,20 @@ class ImportanceWeighted(Measurement):
     samples: int = 256
     repeats: int = 2
 
-    columns: ClassVar = ("importance_weighted_bound", "importance_weighted_bound_se")
+    columns: ClassVar = with_errors("importance_weighted_bound")
 
     def __post_init__(self) -> None:
-        at_least("ImportanceWeighted", 2, images=self.images, samples=self.samples, repeats=self.repeats)
+        at_least(self, 2, "images", "samples", "repeats")
 
     def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
         """Measure every member on random training and test images."""
         rows = []
         for partition, all_rows in partitions(images):
             x, generator = bounded_images(model, images, partition, self.images)
-            bound = importance_weighted_bound(
+            found = importance_weighted_bound(
                 model, x, self.samples, generator, repeats=self.repeats, population=len(all_rows)
             )
-            rows += [
-                {"member": member, "partition": partition, self.columns[0]: value, self.columns[1]: error}
-                for member, (value, error) in enumerate(zip(bound.bound.tolist(), bound.bound_se.tolist(), strict=True))
-            ]
+            rows += rows_of(partition, dict(zip(self.columns, (found.bound, found.bound_se), strict=True)))
         return Measured(rows)
 
 

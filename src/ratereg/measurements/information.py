@@ -8,7 +8,17 @@ import torch
 
 from ratereg.data import ImageSet
 from ratereg.evaluation import decompose_rate, encode
-from ratereg.measurements.measured import Measured, Measurement, at_least, chosen, partitions, pixels_of, stream
+from ratereg.measurements.measured import (
+    Measured,
+    Measurement,
+    at_least,
+    chosen,
+    partitions,
+    pixels_of,
+    rows_of,
+    stream,
+    with_errors,
+)
 from ratereg.models import LatentVariableModel
 
 __all__ = ["Information"]
@@ -29,17 +39,10 @@ class Information(Measurement):
     images: int | None = None
     queries: int = 8192
 
-    columns: ClassVar = (
-        "queries",
-        "components",
-        "log_n",
-        *(f"{name}{end}" for name in ("mutual_information", "marginal_kl") for end in ("", "_se")),
-    )
+    columns: ClassVar = ("queries", "components", "log_n", *with_errors("mutual_information", "marginal_kl"))
 
     def __post_init__(self) -> None:
-        at_least("Information", 2, queries=self.queries)
-        if self.images is not None:
-            at_least("Information", 2, images=self.images)
+        at_least(self, 2, "queries", *(() if self.images is None else ("images",)))
 
     def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
         """Measure every member on the training and on the test images."""
@@ -52,11 +55,6 @@ class Information(Measurement):
             generator = stream(f"information/{partition}")
             queries = chosen(torch.arange(len(subset)), self.queries, generator)
             parts = decompose_rate(encodings.mean, encodings.log_var, generator, queries=queries, prior=model.prior)
-            for member in range(model.members):
-                values = {name: getattr(parts, name)[member].item() for name in self.columns[3:]}
-                rows.append(
-                    {"member": member, "partition": partition}
-                    | {"queries": len(queries), "components": len(subset), "log_n": math.log(len(subset))}
-                    | values
-                )
+            counts = {"queries": len(queries), "components": len(subset), "log_n": math.log(len(subset))}
+            rows += rows_of(partition, counts | {name: getattr(parts, name) for name in self.columns[3:]})
         return Measured(rows)

@@ -28,7 +28,7 @@ class Latents(Measurement):
     partitions: ClassVar = ()
 
     def __post_init__(self) -> None:
-        at_least("Latents", 1, count=self.count)
+        at_least(self, 1, "count")
 
     def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
         """Encode random training and test images by every member."""

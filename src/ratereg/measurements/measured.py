@@ -14,7 +14,17 @@ from torch import Tensor
 from ratereg.data import ImageSet
 from ratereg.models import LatentVariableModel
 
-__all__ = ["Measured", "Measurement", "at_least", "chosen", "partitions", "pixels_of", "stream"]
+__all__ = [
+    "Measured",
+    "Measurement",
+    "at_least",
+    "chosen",
+    "partitions",
+    "pixels_of",
+    "rows_of",
+    "stream",
+    "with_errors",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +97,23 @@ def pixels_of(images: ImageSet, device: torch.device) -> UInt8[Tensor, "image pi
     return images.pixels.flatten(1).to(device)
 
 
-def at_least(kind: str, least: int, **settings: int | None) -> None:
-    """Refuse settings that are not integers of at least `least`.
+def with_errors(*names: str) -> tuple[str, ...]:
+    """Return names of columns, each followed by that of its standard error."""
+    return tuple(f"{name}{end}" for name in names for end in ("", "_se"))
 
-    Raises:
-        ValueError: one of them is not.
-    """
-    for name, value in settings.items():
+
+def rows_of(partition: str, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each member; a tensor in `columns` has a value for each, any other value is that of all."""
+    values = {name: value.tolist() for name, value in columns.items() if isinstance(value, Tensor)}
+    return [
+        {"member": member, "partition": partition, **columns, **dict(zip(values, of_member, strict=True))}
+        for member, of_member in enumerate(zip(*values.values(), strict=True))
+    ]
+
+
+def at_least(measurement: Measurement, least: int, *names: str) -> None:
+    """Raise ValueError where one of a measurement's settings is not an integer of at least `least`."""
+    for name in names:
+        value = getattr(measurement, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{kind}: {name} is {value!r}; give an integer of at least {least}.")
+            raise ValueError(f"{type(measurement).__name__}: {name} is {value!r}; give an integer of at least {least}.")

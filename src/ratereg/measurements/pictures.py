@@ -32,7 +32,7 @@ class Pictures(Measurement):
     partitions: ClassVar = ()
 
     def __post_init__(self) -> None:
-        at_least("Pictures", 1, count=self.count)
+        at_least(self, 1, "count")
 
     @torch.no_grad()
     def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:

@@ -4,9 +4,21 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from ratereg.data import ImageSet
 from ratereg.evaluation import distortion_per_draw, encode, mean_over_images
-from ratereg.measurements.measured import Measured, Measurement, at_least, chosen, partitions, pixels_of, stream
+from ratereg.measurements.measured import (
+    Measured,
+    Measurement,
+    at_least,
+    chosen,
+    partitions,
+    pixels_of,
+    rows_of,
+    stream,
+    with_errors,
+)
 from ratereg.models import LatentVariableModel
 
 __all__ = ["RateDistortion"]
@@ -24,14 +36,11 @@ class RateDistortion(Measurement):
 
     images: int | None = None
 
-    columns: ClassVar = (
-        "images",
-        *(f"{name}{end}" for name in ("rate", "distortion", "negative_elbo") for end in ("", "_se")),
-    )
+    columns: ClassVar = ("images", *with_errors("rate", "distortion", "negative_elbo"))
 
     def __post_init__(self) -> None:
         if self.images is not None:
-            at_least("RateDistortion", 2, images=self.images)
+            at_least(self, 2, "images")
 
     def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
         """Measure every member on the training and on the test images."""
@@ -42,20 +51,8 @@ class RateDistortion(Measurement):
             subset = chosen(all_rows, self.images, generator).to(model.device)
             encodings = encode(model, pixels, subset)
             costs = distortion_per_draw(model, pixels, subset, encodings, generator)
-            estimates = {
-                "rate": mean_over_images(encodings.rate_per_draw, len(all_rows)),
-                "distortion": mean_over_images(costs, len(all_rows)),
-                "negative_elbo": mean_over_images(encodings.rate_per_draw + costs, len(all_rows)),
-            }
-            for member in range(model.members):
-                values = {
-                    f"{name}{end}": value[member].item()
-                    for name, pair in estimates.items()
-                    for end, value in zip(("", "_se"), pair, strict=True)
-                }
-                finite = all(math.isfinite(value) for value in values.values())
-                rows.append(
-                    {"member": member, "partition": partition, "images": len(subset)}
-                    | (values if finite else dict.fromkeys(values, math.nan))
-                )
+            terms = (encodings.rate_per_draw, costs, encodings.rate_per_draw + costs)
+            estimates = torch.stack([one for term in terms for one in mean_over_images(term, len(all_rows))])
+            estimates[:, ~estimates.isfinite().all(0)] = math.nan
+            rows += rows_of(partition, {"images": len(subset), **dict(zip(self.columns[1:], estimates, strict=True))})
         return Measured(rows)
