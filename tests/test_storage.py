@@ -31,7 +31,6 @@ from ratereg.storage import (
     checkpoints,
     load_checkpoint,
     locked,
-    remove_checkpoint,
     save_checkpoint,
     tensors_digest,
     written_file,
@@ -205,17 +204,6 @@ def test_a_process_killed_while_it_saves_leaves_what_it_saved_last(path: Path) -
         os.utime(leftover, (0, 0))
     save(path, 0)
     assert files(path) == ["state", "state.previous"]
-
-
-def test_removing_leaves_nothing(path: Path) -> None:
-    remove_checkpoint(path)
-    save(path, 1)
-    save(path, 2)
-    path.with_name(".state.killed.part").mkdir()
-    other = path.with_name("state2")
-    save(other, 3)
-    remove_checkpoint(path)
-    assert files(path) == ["state2"]
 
 
 def _refuses(what: Callable[[], object], *says: str) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["StorageError", "cache_directory", "check_writable", "folder_beside", "remove_leftovers"]
-__all__ += ["to_disk", "writing", "written_file", "written_folder"]
+__all__ = ["StorageError", "cache_directory", "check_writable", "folder_beside", "to_disk", "writing", "written_file"]
+__all__ += ["written_folder"]
 
 _DAY = 86_400
 """Age in seconds of a temporary folder whose process is taken to have been killed."""
@@ -51,7 +51,9 @@ def writing(path: Path) -> Iterator[None]:
     except StorageError:
         raise
     except (OSError, SafetensorError) as error:
-        code = _system_code(error)
+        # safetensors gives the system's number in its text only.
+        found = re.search(r"(?:os error |code: )(\d+)", str(error)) if isinstance(error, SafetensorError) else None
+        code = int(found[1]) if found else getattr(error, "errno", None)
         if code is None:
             raise
         reason, remedy = _REFUSALS.get(code, (os.strerror(code).lower(), "Mend that"))
@@ -123,20 +125,15 @@ def folder_beside(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path)
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            with suppress(FileNotFoundError):
+                if time.time() - leftover.stat().st_mtime >= _DAY:
+                    shutil.rmtree(leftover, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_leftovers(path: Path, age: float = _DAY) -> None:
-    """Remove temporary folders beside `path` that are older than `age` seconds."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        with suppress(FileNotFoundError):
-            if time.time() - leftover.stat().st_mtime >= age:
-                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def to_disk(file: Path) -> None:
@@ -154,11 +151,3 @@ def _renamed(folder: Path, place: Path) -> bool:
             return False
         raise
     return True
-
-
-def _system_code(error: OSError | SafetensorError) -> int | None:
-    """Return the error number, which safetensors gives in its text only."""
-    if isinstance(error, OSError):
-        return error.errno
-    found = re.search(r"os error (\d+)|code: (\d+)", str(error))
-    return int(found[1] or found[2]) if found else None

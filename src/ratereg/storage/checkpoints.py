@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ratereg.storage.atomic import StorageError, folder_beside, remove_leftovers, to_disk, writing
+from ratereg.storage.atomic import StorageError, folder_beside, to_disk
 
-__all__ = ["load_checkpoint", "remove_checkpoint", "save_checkpoint", "tensors_digest"]
+__all__ = ["load_checkpoint", "save_checkpoint", "tensors_digest"]
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
@@ -54,36 +54,22 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
     Raises:
         StorageError: a checkpoint is there, and can't be opened.
     """
-    damaged = []
+    damaged: list[Path] = []
     for one in (path, _previous(path)):
         try:
             found = _read(one)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        if found is None:
-            damaged.append(one)
-            continue
-        if one != path:
-            state = "damaged" if damaged else "missing"
-            warnings.warn(f"checkpoint {path} is {state}; the previous one, {one}, is used.", stacklevel=2)
-        return found
+        if found:
+            if one != path:
+                state = "damaged" if damaged else "missing"
+                warnings.warn(f"checkpoint {path} is {state}; the previous one, {one}, is used.", stacklevel=2)
+            return found
+        damaged.append(one)
     if damaged:
         named = " and ".join(map(str, damaged))
         warnings.warn(f"checkpoint {named}: cut short or altered, so it is not used.", stacklevel=2)
     return None
-
-
-def remove_checkpoint(path: Path) -> None:
-    """Remove the checkpoint at `path`, the previous one, and what killed processes left beside them.
-
-    Raises:
-        StorageError: the folder can't be written to.
-    """
-    with writing(path):
-        # The previous one goes first, so that a process killed in between leaves the newest.
-        _previous(path).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-        remove_leftovers(path, age=0)
 
 
 def _previous(path: Path) -> Path:
