@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,10 +42,12 @@ def trainer(
     network: MLP | Convolutional | None = None,
     precision: Precision = "float32",
     batch_size: int = 32,
+    **settings: Any,
 ) -> Trainer:
     vae = VAE(network or MLP(2, 24, 5), PIXELS, seeds)
     rows = torch.arange(200)
-    return Trainer(vae, images, rows, betas=betas, seeds=seeds, batch_size=batch_size, precision=precision)
+    settings |= {"betas": betas, "seeds": seeds, "batch_size": batch_size, "precision": precision}
+    return Trainer(vae, images, rows, **settings)
 
 
 def state_of(member: int, trained: Trainer) -> dict[str, Tensor]:
@@ -143,21 +146,16 @@ def test_a_learning_rate_that_is_far_too_large_makes_its_members_diverge_and_not
         assert value.isfinite().all(), name
 
 
-def test_training_lowers_the_loss(images: Tensor) -> None:
-    ensemble = trainer(images, [1.0, 0.1], [0, 0])
-    ensemble.advance(5)
-    before = ensemble.distortion + ensemble.betas * ensemble.rate
-    ensemble.advance(200)
-    assert (ensemble.distortion + ensemble.betas * ensemble.rate < before).all()
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_run_goes_on_from_its_state_to_the_bit(images: Tensor, tmp_path, precision: Precision) -> None:
-    straight = trainer(images, [1.0, 0.1], [0, 3], precision=precision)
+@pytest.mark.parametrize("settings", [{}, {"schedule": "cosine", "steps": 50, "warm_up": 30}], ids=str)
+def test_a_run_goes_on_from_its_state_to_the_bit(
+    images: Tensor, tmp_path: Path, precision: Precision, settings: dict[str, Any]
+) -> None:
+    straight = trainer(images, [1.0, 0.1], [0, 3], precision=precision, **settings)
     straight.advance(20)
     save_checkpoint(tmp_path / "state", straight.state(), {"rows": [1.5]})
     straight.advance(40)
-    resumed = trainer(images, [1.0, 0.1], [0, 3], precision=precision)
+    resumed = trainer(images, [1.0, 0.1], [0, 3], precision=precision, **settings)
     saved = load_checkpoint(tmp_path / "state")
     assert saved is not None
     assert saved[1] == {"rows": [1.5]}

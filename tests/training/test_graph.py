@@ -12,7 +12,6 @@ from torch.utils._pytree import tree_leaves
 from ratereg.models import MLP, VAE, MixtureOfGaussians
 from ratereg.training import Precision, Trainer
 from ratereg.training.adam import Adam
-from ratereg.training.graph import replayed
 
 HOST_WAITS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
 
@@ -89,10 +88,3 @@ def test_a_step_captured_once_and_replayed_trains_as_the_step_itself(precision: 
         assert torch.equal(value, captured.state()[name]), name
     assert captured.diverged_at.tolist() == [-1, 1, -1]
     assert torch.equal(straight.rate.nan_to_num(), captured.rate.nan_to_num())
-
-
-def test_on_a_processor_the_step_is_run_as_it_is() -> None:
-    def step() -> None:
-        raise AssertionError
-
-    assert replayed(step, torch.device("cpu")) is step

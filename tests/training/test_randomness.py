@@ -29,12 +29,6 @@ def test_a_batch_may_be_larger_than_the_training_set() -> None:
     assert torch.bincount(Streams([0], 3, 7, 1).batch(2)[0], minlength=3).min() >= 2
 
 
-def test_noise_is_standard_normal() -> None:
-    noise = torch.stack([Streams([1], 10, 256, 8).noise(step) for step in range(20)])
-    assert abs(noise.mean()) < 0.02
-    assert abs(noise.std() - 1) < 0.02
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

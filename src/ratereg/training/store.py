@@ -19,12 +19,12 @@ def keep_weights(training: Training, tensors: dict[str, Tensor], record: dict[st
     Raises:
         StorageError: the cache can't be written.
     """
-    save_checkpoint(_folder(training) / _WEIGHTS, tensors, {"training": training.settings, **record})
+    keep(training, _WEIGHTS, tensors, {"training": training.settings, **record})
 
 
 def weights(training: Training) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Return the weights and the record of a training, or None where they are not on this machine."""
-    return load_checkpoint(_folder(training) / _WEIGHTS)
+    return kept(training, _WEIGHTS)
 
 
 def has(training: Training, name: str = _WEIGHTS) -> bool:

@@ -2,7 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 
@@ -16,7 +18,6 @@ from ratereg.training.graph import Pace, replayed
 from ratereg.training.precision import PRECISIONS, Precision
 from ratereg.training.randomness import Streams
 from ratereg.training.step import Step
-from ratereg.training.threads import threads
 
 __all__ = ["Trainer"]
 
@@ -132,7 +133,7 @@ class Trainer:
 
         That is called every few steps, about five times a second, with the number of steps made since the last call.
         """
-        with threads(len(self._parts), self._threads_each) as on_all:
+        with _threads(len(self._parts), self._threads_each) as on_all:
             while self.step < to:
                 made = min(self._together, to - self.step)
                 started = time.monotonic()
@@ -183,3 +184,41 @@ def _check_images(vae: VAE, pixels: Tensor, train: Tensor) -> None:
         raise ValueError(
             f"Trainer: train has rows from {train.min()} to {train.max()}; give rows of the {len(pixels)} images."
         )
+
+
+@contextmanager
+def _threads(count: int, each: int) -> Iterator[Callable[[Callable[[int], None]], None]]:
+    """Yield a function that calls another with 0 to `count` - 1, each in a thread with `each` of torch's threads."""
+    before = torch.get_num_threads()
+
+    def call(work: Callable[[int], None], index: int) -> None:
+        if torch.get_num_threads() != each:
+            torch.set_num_threads(each)
+        with _subnormals_flushed():
+            work(index)
+
+    if count == 1:
+        yield lambda work: call(work, 0)
+        return
+
+    def call_all(work: Callable[[int], None]) -> None:
+        for done in [pool.submit(call, work, index) for index in range(count)]:
+            done.result()
+
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            yield call_all
+    finally:
+        # Some of the libraries' numbers of threads are those of the process.
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _subnormals_flushed() -> Iterator[None]:
+    """Take subnormal numbers for zero: Adam's moments decay through them, where processors are many times slower."""
+    before = bool(torch.tensor(1e-40, dtype=torch.float32, device="cpu") == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
