@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ratereg import MLP, Data, Results, Study
-from ratereg.studies import campaign, catalog, measured, precision, results
+from ratereg.studies import campaign, catalog, results
 from ratereg.studies.campaign import make_results
 
 SMALL = Study(Data("tetrominoes", n_train=60, n_test=40), MLP(1, 8, 2), betas=[1, 0.1], steps=6, precision="float32")
@@ -20,7 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
     for module in (campaign, catalog):
         monkeypatch.setattr(module, "CATALOG", STUDIES)
-    for module in (campaign, measured, precision, results):
+    for module in (campaign, results):
         monkeypatch.setattr(module, "published_directory", lambda: tmp_path / "results")
     return tmp_path / "results"
 
@@ -61,7 +61,6 @@ def test_wrong_arguments_are_refused(how: dict[str, object], message: str) -> No
 
 def test_results_are_packed_into_one_file(home: Path, tmp_path: Path) -> None:
     make_results(["one"], "cpu", say=lambda _: None)
-    if hasattr(campaign, "pack"):
-        campaign.pack(tmp_path / "carried.tar.gz")
-        with tarfile.open(tmp_path / "carried.tar.gz") as tar:
-            assert f"results/one/{SMALL.digest}/table.csv" in tar.getnames()
+    campaign.pack(tmp_path / "carried.tar.gz")
+    with tarfile.open(tmp_path / "carried.tar.gz") as tar:
+        assert f"results/one/{SMALL.digest}/table.csv" in tar.getnames()

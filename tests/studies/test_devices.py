@@ -99,11 +99,6 @@ def test_a_killed_process_is_told_and_the_others_are_saved(cache: Path) -> None:
     assert len(list(cache.rglob("checkpoint"))) == 2
 
 
-def test_no_device_is_refused() -> None:
-    with pytest.raises(ValueError, match="devices is empty"):
-        work_on_devices(shards(STUDY), (), [], checkpoint_seconds=1, listener=Listener())
-
-
 PROGRAM = """
 from pathlib import Path
 from ratereg.studies import Study

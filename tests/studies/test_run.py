@@ -14,8 +14,9 @@ from ratereg import MLP, Data, Results, Study, load_or_run
 from ratereg.measurements import Annealed, ByDistance, FreshInformation, ImportanceWeighted, Information, Pictures
 from ratereg.models import MixtureOfGaussians, StandardGaussian
 from ratereg.storage import StorageError, locked
-from ratereg.studies import measured, shard
+from ratereg.studies import results as results_module
 from ratereg.studies import run as run_module
+from ratereg.studies import shard
 from ratereg.studies.provenance import joined
 from ratereg.studies.results import published_directory
 from ratereg.training import Stopped, Trainer, store
@@ -288,7 +289,7 @@ def test_every_committed_result_is_that_of_a_published_study() -> None:
 def test_a_member_of_a_committed_result_is_not_trained_or_measured_again(
     cache: Path, tmp_path: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measured, "published_directory", lambda: tmp_path / "results")
+    monkeypatch.setattr(results_module, "published_directory", lambda: tmp_path / "results")
     whole = load_or_run(STUDY.replace(steps=10), progress=False).save(tmp_path / "results" / "some" / "result")
     shutil.rmtree(cache)
     one = load_or_run(STUDY.replace(steps=10, data=STUDY.axis_data[1], betas=0.01, seeds=[1]), progress=False)

@@ -9,12 +9,14 @@ import pandas as pd
 
 from ratereg.data import Data, ImageSet
 from ratereg.measurements import Measured
+from ratereg.measurements.measured import with_errors
 from ratereg.models import Gaussian
 from ratereg.studies.catalog import identify
-from ratereg.studies.measured import measured, trajectory
+from ratereg.studies.measured import TRAJECTORY, measured
 from ratereg.studies.provenance import joined
 from ratereg.studies.results import Results
 from ratereg.studies.study import Study
+from ratereg.training import store
 from ratereg.training.key import Training, digest_of
 
 __all__ = ["Facts", "assemble", "identity_of", "joined_rows", "lost"]
@@ -43,8 +45,9 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
     environments: list[dict[str, Any]] = []
     seconds = 0.0
     for member, training in enumerate(trainings):
-        record = trajectory(training)
-        assert record is not None, f"{training.digest} is not trained"
+        trained = store.kept(training, TRAJECTORY)
+        assert trained is not None, f"{training.digest} is not trained"
+        record = trained[1]
         parts: list[Measured] = []
         for measurement in study.measurements:
             kept = measured(training, measurement)
@@ -138,26 +141,19 @@ def lost(row: dict[str, Any]) -> dict[str, Any]:
 
 _ORDER = (
     *("step", "partition", "images", "queries", "components", "log_n"),
-    *(
-        f"{name}{end}"
-        for name in ("rate", "distortion", "negative_elbo", "mutual_information", "marginal_kl")
-        for end in ("", "_se")
-    ),
+    *with_errors("rate", "distortion", "negative_elbo", "mutual_information", "marginal_kl"),
 )
 """The columns after the identity, before those of further measurements."""
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
-    # A member that is measured in one process was member 0 there.
     last = ["diverged_at", "failure"]
     identity = list(table.columns[: list(table.columns).index("seed") + 1])
     first = [*identity, *(name for name in _ORDER if name in table)]
-    rest = [name for name in table.columns if name not in (*first, *last)]
-    table = table[[*first, *rest, *last]]
-    return table.sort_values(["member", "step", "partition"], ascending=[True, True, False], kind="stable").reset_index(
-        drop=True
-    )
+    table = table[[*first, *table.columns.drop([*first, *last]), *last]]
+    order, ascending = ["member", "step", "partition"], [True, True, False]
+    return table.sort_values(order, ascending=ascending, kind="stable", ignore_index=True)
 
 
 def _failure(row: dict[str, Any], diverged_at: int | None) -> str | float:

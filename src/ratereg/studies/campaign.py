@@ -1,5 +1,6 @@
 """The published studies that have no result, as many as the time allows; the next call resumes where this one stops."""
 
+import math
 import tarfile
 import time
 from collections.abc import Callable, Sequence
@@ -44,29 +45,26 @@ def make_results(
     """
     if seconds is not None and not seconds > 0:
         raise ValueError(f"seconds is {seconds}; give a positive number.")
-    deadline = None if seconds is None else time.monotonic() + seconds
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
     scale = scale or ("full" if checked_devices(device)[0].type == "cuda" else "cpu")
     studies = {name: published(name, scale) for name in names or CATALOG}
     check_writable(published_directory())
 
     def over() -> bool:
-        return deadline is not None and time.monotonic() >= deadline
+        return time.monotonic() >= deadline
 
     left = []
     for name, study in studies.items():
-        if place := find_published(study.digest):
-            say(f"{name} at scale {scale}: there already, in {place}")
-            continue
-        if over():
+        title, place = f"{name} at scale {scale}", published_directory() / name / study.digest
+        if there := find_published(study.digest):
+            say(f"{title}: there already, in {there}")
+        elif over():
             left.append(name)
-            continue
-        place = published_directory() / name / study.digest
-        try:
-            found = find(study)
-            results = (
-                found.save(place)
-                if found
-                else run(
+        elif cached := find(study):
+            say(f"{title}: done, in {cached.save(place).directory}")
+        else:
+            try:
+                run(
                     study,
                     place,
                     device=device,
@@ -74,14 +72,13 @@ def make_results(
                     checkpoint_seconds=checkpoint_seconds,
                     stop=over,
                 )
-            )
-        except Stopped:
-            if not over():
-                raise
-            say(f"{name} at scale {scale}: not finished, and saved")
-            left.append(name)
-        else:
-            say(f"{name} at scale {scale}: done, in {results.directory}")
+            except Stopped:
+                if not over():
+                    raise
+                left.append(name)
+                say(f"{title}: not finished, and saved")
+            else:
+                say(f"{title}: done, in {place}")
     return left
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +18,7 @@ from ratereg.measurements import Measurement
 from ratereg.storage import cache_directory, written_file
 from ratereg.studies.shard import Listener, Shard, work_on
 from ratereg.training import Stopped
-from ratereg.training.key import NUMERICS_VERSION, Training
+from ratereg.training.key import NUMERICS_VERSION
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,7 +41,6 @@ def work_on_cluster(
     *,
     checkpoint_seconds: float,
     listener: Listener,
-    with_weights: bool = False,
 ) -> None:
     """Work on shards on a cluster's workers; what they make is kept in this machine's store as each is finished.
 
@@ -54,46 +54,46 @@ def work_on_cluster(
     with connected(scheduler) as client:
         from distributed.comm.core import CommClosedError
 
-        how = {"checkpoint_seconds": checkpoint_seconds, "with_weights": with_weights}
-        futures = client.map(_work, shards, measurements=tuple(measurements), how=how, here=_versions(), pure=False)
-        by_key = dict(zip([future.key for future in futures], shards, strict=True))
+        same: dict[str, Any] = {
+            "measurements": tuple(measurements),
+            "checkpoint_seconds": checkpoint_seconds,
+            "versions": _versions(),
+        }
+        pending = dict(zip(client.map(_work, shards, pure=False, **same), shards, strict=True))
         try:
-            while futures:
-                done = [future for future in futures if future.done()]
-                if not done:
-                    if listener.stop():
-                        raise Stopped(0, shards[0].steps)
-                    time.sleep(_SECONDS_BETWEEN_LOOKS)
-                for future in done:
+            while pending:
+                for future in [future for future in pending if future.done()]:
                     if future.status == "cancelled":
                         raise ConnectionError(_LOST)
                     for name, content in future.result().items():
                         with written_file(cache_directory() / "trainings" / name) as file:
                             file.write_bytes(content)
-                    listener.report(len(by_key[future.key]) * by_key[future.key].steps)
-                futures = [future for future in futures if future not in done]
+                    shard = pending.pop(future)
+                    listener.report(len(shard) * shard.steps)
+                if listener.stop():
+                    raise Stopped(0, shards[0].steps)
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
         except CommClosedError:
             raise ConnectionError(_LOST) from None
         finally:
-            client.cancel(futures)
+            client.cancel(list(pending))
 
 
 def _work(
-    shard: Shard, measurements: tuple[Measurement, ...], how: dict[str, Any], here: dict[str, str]
+    shard: Shard, measurements: tuple[Measurement, ...], checkpoint_seconds: float, versions: str
 ) -> dict[str, bytes]:
     """Work on a shard on a worker, and return the files that are kept of its trainings."""
     from distributed import get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
-    for name, version in _versions().items():
-        if here[name] != version:
-            raise RuntimeError(
-                f"The worker {worker.address} has {name} {version}, and this process {here[name]}, so results would "
-                "differ; install equal versions."
-            )
+    if _versions() != versions:
+        raise RuntimeError(
+            f"The worker {worker.address} has {_versions()}, and this process {versions}, so results would differ; "
+            "install equal versions."
+        )
     # Made again here, since the digest that came along is kept.
-    if any(Training(**vars_of(one)).digest != one.digest for one in shard.trainings):
+    if any(replace(one).digest != one.digest for one in shard.trainings):
         raise ValueError(
             f"Data: source is {shard.data.source!r}, whose content on the worker {worker.address} is not that of this "
             "process; give a path where all find the same."
@@ -110,23 +110,24 @@ def _work(
         # A thread of Dask's has a number of threads of its own.
         torch.set_num_threads(max(1, worker.state.nthreads))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        work_on(shard, measurements, device, listener=Wanted(), wait=_SECONDS_FOR_THE_LOCK, **how)
-    folders = [cache_directory() / "trainings" / one.digest for one in shard.trainings]
+        work_on(
+            shard,
+            measurements,
+            device,
+            checkpoint_seconds=checkpoint_seconds,
+            listener=Wanted(),
+            wait=_SECONDS_FOR_THE_LOCK,
+        )
     return {
-        f"{folder.name}/{file.name}": file.read_bytes()
-        for folder in folders
-        for file in sorted(folder.iterdir())
+        f"{one.digest}/{file.name}": file.read_bytes()
+        for one in shard.trainings
+        for file in (cache_directory() / "trainings" / one.digest).iterdir()
         if file.is_file() and not file.name.endswith(".previous")
     }
 
 
-def vars_of(training: Training) -> dict[str, Any]:
-    """Return a training's settings by name, without what was computed from them."""
-    return {name: getattr(training, name) for name in Training.__dataclass_fields__}
-
-
-def _versions() -> dict[str, str]:
-    return {"torch": torch.__version__.split("+")[0], "ratereg's numerics": str(NUMERICS_VERSION)}
+def _versions() -> str:
+    return f"torch {torch.__version__.split('+')[0]} and ratereg's numerics {NUMERICS_VERSION}"
 
 
 @contextmanager

@@ -1,21 +1,21 @@
 """What was measured of each training: kept by training and measurement, and found again by every study."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from ratereg.measurements import Measured, Measurement
-from ratereg.studies.results import Results, published_directory
+from ratereg.studies.results import Results, published_with
 from ratereg.training import store
 from ratereg.training.key import Training, digest_of
 
-__all__ = ["TRAJECTORY", "adopt_published", "is_measured", "keep_measured", "keep_trajectory", "measured", "trajectory"]
+__all__ = ["TRAJECTORY", "adopt_published", "is_measured", "keep_measured", "measured"]
 
 TRAJECTORY = "trajectory"
-"""The name under which what was recorded while training is kept."""
+"""The name under which the rows that were recorded while training are kept, with where and how long it ran."""
 
 
 def is_measured(training: Training, measurement: Measurement) -> bool:
@@ -38,66 +38,45 @@ def measured(training: Training, measurement: Measurement) -> tuple[Measured, di
     return Measured(record["rows"], {name: value.numpy() for name, value in tensors.items()}), record["environment"]
 
 
-def keep_trajectory(training: Training, rows: list[dict[str, Any]], record: dict[str, Any]) -> None:
-    """Keep what was recorded while training, and where and how long it was trained."""
-    store.keep(training, TRAJECTORY, {}, {"rows": rows, **record})
-
-
-def trajectory(training: Training) -> dict[str, Any] | None:
-    """Return the rows and the record that `keep_trajectory` kept, or None."""
-    found = store.kept(training, TRAJECTORY)
-    return None if found is None else found[1]
-
-
-def adopt_published(trainings: Sequence[Training], measurements: Iterable[Measurement]) -> None:
+def adopt_published(trainings: Sequence[Training], measurements: Sequence[Measurement]) -> None:
     """Keep what committed results hold of some trainings, so that it is not measured again."""
-    wanted = list(measurements)
     lacking = {
-        training.digest: training
-        for training in trainings
-        if not store.has(training, TRAJECTORY) or not all(is_measured(training, one) for one in wanted)
+        one.digest: one
+        for one in trainings
+        if not store.has(one, TRAJECTORY) or not all(is_measured(one, wanted) for wanted in measurements)
     }
-    for directory in sorted(published_directory().glob("*/*/table.csv")) if lacking else []:
-        with directory.open() as stream:
-            stream.readline()
-            text = stream.read()
-        if any(f"\n{digest}," in f"\n{text}" for digest in lacking):
-            _adopt(Results.load(directory.parent), lacking, wanted)
+    for directory in published_with(lacking.keys()):
+        results = Results.load(directory)
+        for index, training in enumerate(results.trainings):
+            if training.digest in lacking:
+                _adopt(results, index, lacking[training.digest], measurements)
 
 
-def _adopt(results: Results, lacking: dict[str, Training], wanted: Sequence[Measurement]) -> None:
-    for index, training in enumerate(results.trainings):
-        asking = lacking.get(training.digest)
-        if asking is None:
-            continue
-        rows = results.table[results.table["member"] == index]
-        environment = {name: results.provenance[name] for name in results.provenance if name not in _OF_THE_STUDY}
-        if not store.has(asking, TRAJECTORY):
-            before = rows[rows["step"] < training.steps]
-            diverged = rows["diverged_at"].iloc[0]
-            record = {
-                "environment": environment,
-                "seconds": results.provenance["seconds"] / len(results.study),
-                "diverged_at": None if math.isnan(diverged) else int(diverged),
-            }
-            keep_trajectory(asking, _plain(before[["step", "partition", *_recorded(before)]]), record)
-        final = rows[rows["step"] == training.steps]
-        for one in wanted:
-            alike = results.study.measurement(type(one)) == one
-            if not alike or training.data.settings != asking.data.settings or is_measured(asking, one):
-                continue
+def _adopt(results: Results, index: int, training: Training, measurements: Sequence[Measurement]) -> None:
+    """Keep what a result holds of its member `index`, which is this training, perhaps of other test images."""
+    rows = results.table[results.table["member"] == index]
+    environment = {name: value for name, value in results.provenance.items() if name not in _OF_THE_STUDY}
+    if not store.has(training, TRAJECTORY):
+        before, diverged = rows[rows["step"] < training.steps], rows["diverged_at"].iloc[0]
+        names = list(rows.columns[list(rows.columns).index("partition") + 1 :].drop(["diverged_at", "failure"]))
+        record = {
+            "rows": _plain(before[["step", "partition", *names]]),
+            "environment": environment,
+            "seconds": results.provenance["seconds"] / len(results.study),
+            "diverged_at": None if math.isnan(diverged) else int(diverged),
+        }
+        store.keep(training, TRAJECTORY, {}, record)
+    final = rows[rows["step"] == training.steps]
+    alike = results.trainings[index].data.settings == training.data.settings
+    for one in measurements:
+        if alike and results.study.measurement(type(one)) == one and not is_measured(training, one):
             here = final[final["partition"].isin(one.partitions)]
             columns = ["partition", *(name for name in one.columns if name in here)]
-            arrays = {name: _rows_of(results, name, index, training) for name in one.arrays}
-            keep_measured(asking, one, Measured(_plain(here[columns]), arrays), environment)
+            arrays = {name: _rows_of(results, name, index) for name in one.arrays}
+            keep_measured(training, one, Measured(_plain(here[columns]), arrays), environment)
 
 
 _OF_THE_STUDY = ("study", "scale", "members", "steps", "seconds", "content")
-
-
-def _recorded(table: Any) -> list[str]:
-    start = list(table.columns).index("partition") + 1
-    return [name for name in table.columns[start:] if name not in ("diverged_at", "failure")]
 
 
 def _plain(table: Any) -> list[dict[str, Any]]:
@@ -105,13 +84,11 @@ def _plain(table: Any) -> list[dict[str, Any]]:
     return records
 
 
-def _rows_of(results: Results, name: str, index: int, training: Training) -> np.ndarray:
-    values = results.arrays[name]
-    if name == "test_originals":
-        dataset = int(results.arrays["member_dataset"][index])
-        return values[dataset : dataset + 1]
-    own = values[index : index + 1]
-    return own[..., : training.network.latent_dim] if name.endswith(("_mean", "_log_var")) else own
+def _rows_of(results: Results, name: str, index: int) -> np.ndarray:
+    at = int(results.arrays["member_dataset"][index]) if name == "test_originals" else index
+    own = results.arrays[name][at : at + 1]
+    latents = results.trainings[index].network.latent_dim
+    return own[..., :latents] if name.endswith(("_mean", "_log_var")) else own
 
 
 def _name(training: Training, measurement: Measurement) -> str:

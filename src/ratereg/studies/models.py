@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ratereg.data import Data
 from ratereg.models import VAE
 from ratereg.models.settings import to_settings
 from ratereg.studies.assemble import Facts
@@ -38,15 +39,15 @@ def models_of(results: Results, selection: dict[str, Any], *, device: str | None
 
 
 def _chosen(results: Results, selection: dict[str, Any]) -> list[Training]:
-    rows = results.table.drop_duplicates("member").set_index("member")
     trainings = results.trainings
+    rows = results.table.drop_duplicates("member").sort_values("member")
     kept = np.ones(len(trainings), dtype=bool)
     for name, wanted in selection.items():
         if name in ("data", "network", "prior"):
             kept &= [_plain(getattr(one, name)) == _plain(wanted) for one in trainings]
         elif name in rows:
             several = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
-            kept &= [any(_equal(value, one) for one in several) for value in rows[name].sort_index()]
+            kept &= [any(_equal(value, one) for one in several) for value in rows[name]]
         else:
             raise ValueError(f"models: there is no column {name!r}; give some of {', '.join(rows.columns)}.")
     if not kept.any():
@@ -58,7 +59,7 @@ def _chosen(results: Results, selection: dict[str, Any]) -> list[Training]:
 
 
 def _plain(value: Any) -> Any:
-    return value.settings if hasattr(value, "training_settings") else to_settings(value)
+    return value.settings if isinstance(value, Data) else to_settings(value)
 
 
 def _equal(value: Any, wanted: Any) -> bool:

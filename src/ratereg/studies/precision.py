@@ -5,7 +5,7 @@ import warnings
 import torch
 
 from ratereg.studies.measured import TRAJECTORY
-from ratereg.studies.results import published_directory
+from ratereg.studies.results import published_with
 from ratereg.studies.study import Study
 from ratereg.training import best_precision, store
 from ratereg.training.precision import PRECISIONS, Precision
@@ -27,21 +27,18 @@ def resolved_precision(study: Study, device: torch.device) -> Precision:
     for precision in (best, *PRECISIONS):
         if there[precision] == len(study):
             return precision  # type: ignore[return-value]
-    for other in PRECISIONS:
-        if other != best and there[other] > there[best]:
-            warnings.warn(
-                f"{there[other]} of the study's {len(study)} members are there, trained in {other}, and this machine "
-                f"trains in {best}. The two are not mixed: all are trained in {best}. Give precision={other!r} to use "
-                "those that are there.",
-                stacklevel=4,
-            )
+    (other,) = (precision for precision in PRECISIONS if precision != best)
+    if there[other] > there[best]:
+        warnings.warn(
+            f"{there[other]} of the study's {len(study)} members are there, trained in {other}, and this machine "
+            f"trains in {best}. The two are not mixed: all are trained in {best}. Give precision={other!r} to use "
+            "those that are there.",
+            stacklevel=4,
+        )
     return best
 
 
 def _there(study: Study, precision: str) -> int:
     digests = {one.digest: one for one in study.trainings(precision)}  # type: ignore[arg-type]
     found = {digest for digest, one in digests.items() if store.has(one) or store.has(one, TRAJECTORY)}
-    for table in published_directory().glob("*/*/table.csv") if len(found) < len(digests) else []:
-        with table.open() as stream:
-            found |= digests.keys() & {line[:12] for line in stream}
-    return len(found)
+    return len(found.union(*published_with(digests.keys() - found).values()))

@@ -24,7 +24,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "versions": {name: _version(name) for name in ("ratereg", "torch", "numpy", "pandas")},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "threads": torch.get_num_threads(),
-        "kernels": "compiled" if device.type == "cpu" and kernel.available() else "torch",
+        "kernels": kernel.program(device),
     }
 
 

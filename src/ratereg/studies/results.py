@@ -9,7 +9,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from ratereg.training.key import Training
 if TYPE_CHECKING:
     from ratereg.models import VAE
 
-__all__ = ["Results", "ResultsError", "find_published", "published_directory"]
+__all__ = ["Results", "ResultsError", "find_published", "published_directory", "published_with"]
 
 
 class ResultsError(ValueError):
@@ -200,3 +200,13 @@ def find_published(digest: str) -> Path | None:
     """Return the directory of a committed result, or None."""
     found = [path for path in sorted(published_directory().glob(f"*/{digest}")) if (path / "provenance.json").is_file()]
     return found[0] if found else None
+
+
+def published_with(digests: Set[str]) -> dict[Path, set[str]]:
+    """Return the directories of committed results that have some of these trainings, and which they have."""
+    found = {}
+    for table in sorted(published_directory().glob("*/*/table.csv")) if digests else []:
+        with table.open() as stream:
+            if here := digests & {line[:12] for line in stream}:
+                found[table.parent] = set(here)
+    return found

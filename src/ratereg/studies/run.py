@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from tqdm.auto import tqdm
@@ -97,42 +97,30 @@ def find(study: Study) -> Results | None:
     return results
 
 
+class Options(TypedDict, total=False):
+    """Options of `run` and `complete`: those of `load_or_run`, and `stop`, at whose True the state is kept."""
+
+    scheduler: str | None
+    progress: bool
+    max_members: int | None
+    checkpoint_seconds: float
+    stop: Callable[[], bool]
+
+
 def run(
     study: Study,
     directory: Path,
     *,
     device: str | torch.device | Sequence[str | torch.device] | None = None,
-    scheduler: str | None = None,
-    progress: bool = True,
-    max_members: int | None = None,
-    checkpoint_seconds: float = 300,
-    stop: Callable[[], bool] = lambda: False,
+    **options: Unpack[Options],
 ) -> Results:
-    """Train and measure what is missing of a study, shard by shard, and save its results to `directory`.
-
-    The other arguments are those of `load_or_run`; when `stop` returns True, the state is kept and `Stopped` is raised.
-    """
+    """Train and measure what is missing of a study, shard by shard, and save its results to `directory`."""
     devices = checked_devices(device)
-    if max_members is not None and max_members < 1:
-        raise ValueError(f"run: max_members is {max_members}; give at least 1.")
-    if not checkpoint_seconds >= 0:
-        raise ValueError(f"run: checkpoint_seconds is {checkpoint_seconds}; give the seconds between saves, 0 or more.")
     facts = _facts(study)
     check_writable(Path(directory).parent)
-    precision = resolved_precision(study, devices[0])
-    trainings = study.trainings(precision)
+    trainings = study.trainings(resolved_precision(study, devices[0]))
     with locked(cache_directory() / "locks" / study.digest):
-        complete(
-            trainings,
-            study.measurements,
-            facts,
-            devices=devices,
-            scheduler=scheduler,
-            progress=progress,
-            max_members=max_members,
-            checkpoint_seconds=checkpoint_seconds,
-            stop=stop,
-        )
+        complete(trainings, study.measurements, facts, devices=devices, **options)
         return assemble(study, trainings, facts).save(directory)
 
 
@@ -142,12 +130,8 @@ def complete(
     facts: dict[Data, Facts],
     *,
     devices: Sequence[torch.device],
-    scheduler: str | None = None,
-    progress: bool = True,
-    max_members: int | None = None,
-    checkpoint_seconds: float = 300,
-    stop: Callable[[], bool] = lambda: False,
     with_weights: bool = False,
+    **options: Unpack[Options],
 ) -> None:
     """Train and measure what is missing of some trainings, so that this machine's store has it.
 
@@ -156,15 +140,20 @@ def complete(
         measurements: what is measured of each.
         facts: of their images.
         devices: to train on; each takes one shard at a time.
-        scheduler: as in `run`, like the next ones.
-        progress: show a bar.
-        max_members: train at most that many members at once.
-        checkpoint_seconds: how often the state of training is kept.
-        stop: when it returns True, the state is kept and `Stopped` is raised.
-        with_weights: whether the weights are wanted, also of what is measured already.
+        with_weights: whether the weights are wanted, also of what is measured already; on one device only.
+        options: see `Options`.
+
+    Raises:
+        Stopped: the run was interrupted or `stop` returned True; the state is kept.
+        ValueError: an option is out of range.
     """
+    max_members, scheduler = options.get("max_members"), options.get("scheduler")
+    checkpoint_seconds = options.get("checkpoint_seconds", 300)
+    if max_members is not None and max_members < 1:
+        raise ValueError(f"run: max_members is {max_members}; give at least 1.")
+    if not checkpoint_seconds >= 0:
+        raise ValueError(f"run: checkpoint_seconds is {checkpoint_seconds}; give the seconds between saves, 0 or more.")
     check_writable(cache_directory())
-    visible = progress and not os.environ.get("RATEREG_BUILDING_SITE")
     adopt_published(trainings, measurements)
     missing = [
         one
@@ -175,20 +164,26 @@ def complete(
     ]
     if not missing:
         return
-    if max_members is not None:
-        limit: Callable[[Training], int] = lambda _: max_members  # noqa: E731
-    elif scheduler is not None:
-        limit = lambda one: sum(other.setting == one.setting and other.seed == one.seed for other in trainings)  # noqa: E731
-    else:
-        limit = _limit(trainings, facts, devices)
-    shards = plan(trainings, limit, missing)
+
+    def at_once(one: Training) -> int:
+        """Return how many members of a training's setting are trained together."""
+        if max_members is not None:
+            return max_members
+        alike = [other for other in trainings if other.setting == one.setting]
+        if scheduler is not None:
+            return sum(other.seed == one.seed for other in alike)
+        fit = min(members_that_fit(one, facts[one.data].shape, facts[one.data].images, device) for device in devices)
+        return min(fit, -(-len(alike) // len(devices)))
+
+    shards = plan(trainings, at_once, missing)
     steps = sum(one.steps for one in trainings)
+    visible = options.get("progress", True) and not os.environ.get("RATEREG_BUILDING_SITE")
     with (
         interruptible() as interrupted,
         tqdm(total=steps, unit=" member-steps", unit_scale=True, disable=not visible) as bar,
     ):
         bar.update(steps - sum(one.steps for one in missing if with_weights or not store.has(one)))
-        listener = _Bar(bar, interrupted, stop)
+        listener = _Bar(bar, interrupted, options.get("stop", lambda: False))
         how: dict[str, Any] = {"checkpoint_seconds": checkpoint_seconds, "listener": listener}
         if scheduler is not None:
             from ratereg.studies.cluster import work_on_cluster
@@ -223,19 +218,6 @@ class _Bar(Listener):
         return self.interrupted.at_once(step, steps)
 
 
-def _limit(
-    trainings: Sequence[Training], facts: dict[Data, Facts], devices: Sequence[torch.device]
-) -> Callable[[Training], int]:
-    """Return how many members of a training's setting are trained together."""
-
-    def limit(one: Training) -> int:
-        of_the_setting = sum(other.setting == one.setting for other in trainings)
-        fit = min(members_that_fit(one, facts[one.data].shape, facts[one.data].images, device) for device in devices)
-        return min(fit, -(-of_the_setting // len(devices)))
-
-    return limit
-
-
 def _facts(study: Study) -> dict[Data, Facts]:
     """Load the images of a study one after another, and refuse what can't be measured or put into one table."""
     facts = {}
@@ -261,16 +243,12 @@ def checked_devices(device: str | torch.device | Sequence[str | torch.device] | 
     several = [device] if isinstance(device, str | torch.device) else list(device)
     if not several:
         raise ValueError("device is empty; give at least one, for example 'cpu'.")
-    return [_checked_device(one) for one in several]
-
-
-def _checked_device(device: str | torch.device) -> torch.device:
-    there = " or ".join(["'cpu'", *(["'cuda'"] if torch.cuda.is_available() else [])])
-    try:
-        target = torch.device(device)
-        torch.empty(0, device=target)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise ValueError(f"device is {str(device)!r}, which is not here; give {there}.") from None
-    if target.type not in ("cpu", "cuda"):
-        raise ValueError(f"device is {str(device)!r}, which has no float64, as the estimators need it; give {there}.")
-    return target
+    there = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu'"
+    for one in several:
+        try:
+            torch.empty(0, device=one)
+        except (RuntimeError, AssertionError, NotImplementedError):
+            raise ValueError(f"device is {str(one)!r}, which is not here; give {there}.") from None
+        if torch.device(one).type not in ("cpu", "cuda"):
+            raise ValueError(f"device is {str(one)!r}, which has no float64, as the estimators need it; give {there}.")
+    return [torch.device(one) for one in several]

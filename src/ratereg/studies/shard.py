@@ -17,7 +17,7 @@ from ratereg.measurements import Information, Measurement, RateDistortion
 from ratereg.models import VAE, Network
 from ratereg.storage import cache_directory, load_checkpoint, locked, save_checkpoint
 from ratereg.studies.assemble import joined_rows, lost
-from ratereg.studies.measured import TRAJECTORY, is_measured, keep_measured, keep_trajectory
+from ratereg.studies.measured import TRAJECTORY, is_measured, keep_measured
 from ratereg.studies.provenance import environment, joined
 from ratereg.training import Stopped, Trainer, store
 from ratereg.training.key import Training
@@ -89,8 +89,8 @@ def work_on(
     measurements: Sequence[Measurement],
     device: torch.device,
     *,
-    checkpoint_seconds: float = 300,
-    listener: Listener | None = None,
+    checkpoint_seconds: float,
+    listener: Listener,
     wait: float = 0.0,
     with_weights: bool = False,
 ) -> None:
@@ -111,7 +111,6 @@ def work_on(
         Stopped: the listener said so; the state is kept.
         StorageError: the cache can't be written, or another process has the shard under way.
     """
-    hears = Listener() if listener is None else listener
     with locked(cache_directory() / "locks" / shard.digest, wait):
         pending = {one: [wanted for wanted in measurements if not is_measured(one, wanted)] for one in shard.trainings}
         untrained = tuple(
@@ -123,13 +122,13 @@ def work_on(
         if untrained:
             # Killed while it kept its members, a shard has all of them in its last checkpoint.
             whole = shard if (shard.directory / "checkpoint").is_file() else Shard(untrained)
-            _Run(whole, images, device, checkpoint_seconds, hears).to_the_end()
+            _Run(whole, images, device, checkpoint_seconds, listener).to_the_end()
         for one, wanted in pending.items():
             for measurement in wanted:
-                hears.describe(f"measuring {type(measurement).__name__}")
-                if hears.stop():
+                listener.describe(f"measuring {type(measurement).__name__}")
+                if listener.stop():
                     raise Stopped(shard.steps, shard.steps)
-                with hears.at_once(shard.steps, shard.steps):
+                with listener.at_once(shard.steps, shard.steps):
                     found = measurement(model_of([one], images.image_shape).to(device), images)
                 keep_measured(one, measurement, found, environment(device) | {"precision": one.precision})
 
@@ -142,10 +141,12 @@ def model_of(trainings: Sequence[Training], image_shape: tuple[int, int, int]) -
     """
     first = trainings[0]
     vae = VAE(first.network, image_shape, [one.seed for one in trainings], first.likelihood, first.prior)
-    found = [store.weights(one) for one in trainings]
-    if missing := [one.digest for one, kept in zip(trainings, found, strict=True) if kept is None]:
-        raise LookupError(f"The weights of the training {missing[0]} are not on this machine; train it first.")
-    tensors = [kept[0] for kept in found if kept is not None]
+    tensors = []
+    for one in trainings:
+        kept = store.weights(one)
+        if kept is None:
+            raise LookupError(f"The weights of the training {one.digest} are not on this machine; train it first.")
+        tensors.append(kept[0])
     vae.load_state_dict({name: torch.cat([one[name] for one in tensors]) for name in tensors[0]})
     return vae.requires_grad_(False)
 
@@ -154,10 +155,10 @@ class _Run:
     """The training of a shard."""
 
     def __init__(
-        self, shard: Shard, images: ImageSet, device: torch.device, checkpoint_seconds: float, hears: Listener
+        self, shard: Shard, images: ImageSet, device: torch.device, checkpoint_seconds: float, listener: Listener
     ) -> None:
-        self.shard, self.images, self.device = shard, images, device
-        self.checkpoint_seconds, self.hears = checkpoint_seconds, hears
+        self.shard, self.images = shard, images
+        self.checkpoint_seconds, self.listener = checkpoint_seconds, listener
         first = shard.trainings[0]
         seeds = [one.seed for one in shard.trainings]
         self.vae = VAE(shard.network, images.image_shape, seeds, first.likelihood, first.prior).to(device)
@@ -186,7 +187,7 @@ class _Run:
             self.trainer.load_state(state)
             self.rows, self.seconds = record["rows"], record["seconds"]
             self.environments = [*record["environments"], *self.environments]
-            hears.report(self.trainer.step * len(shard))
+            listener.report(self.trainer.step * len(shard))
         self.started = self.saved = self.displayed = time.monotonic()
 
     def to_the_end(self) -> None:
@@ -201,23 +202,17 @@ class _Run:
         weights = {name: value.detach().cpu() for name, value in self.vae.state_dict().items()}
         provenance = joined(self.environments)
         for index, (training, at) in enumerate(zip(self.shard.trainings, self._diverged_at(), strict=True)):
-            record = {
-                "diverged_at": at,
-                "environment": provenance,
-                "seconds": self._seconds_so_far() / len(self.shard),
-            }
-            rows = [
-                {name: value for name, value in row.items() if name != "member"}
-                for row in self.rows
-                if row["member"] == index
-            ]
+            seconds = self._seconds_so_far() / len(self.shard)
+            record = {"diverged_at": at, "environment": provenance, "seconds": seconds}
             if not store.has(training, TRAJECTORY):
-                keep_trajectory(training, rows, record)
+                own = [row for row in self.rows if row["member"] == index]
+                rows = [{name: value for name, value in row.items() if name != "member"} for row in own]
+                store.keep(training, TRAJECTORY, {}, {"rows": rows, **record})
             store.keep_weights(training, {name: value[index : index + 1] for name, value in weights.items()}, record)
         shutil.rmtree(self.shard.directory, ignore_errors=True)
 
     def _record(self, step: int) -> None:
-        self.hears.describe("recording")
+        self.listener.describe("recording")
         found = [measurement(self.vae, self.images).rows for measurement in _RECORDED]
         for index, at in enumerate(self._diverged_at()):
             own = [[row for row in rows if row["member"] == index] for rows in found]
@@ -229,12 +224,12 @@ class _Run:
         return [None if at < 0 else at for at in self.trainer.diverged_at.tolist()]
 
     def _after_steps(self, made: int) -> bool:
-        self.hears.report(made * len(self.shard))
+        self.listener.report(made * len(self.shard))
         now = time.monotonic()
         if now - self.displayed > 1:
-            self.hears.describe(f"D={self.trainer.distortion.nanmean():.1f}, R={self.trainer.rate.nanmean():.1f}")
+            self.listener.describe(f"D={self.trainer.distortion.nanmean():.1f}, R={self.trainer.rate.nanmean():.1f}")
             self.displayed = now
-        stopping = self.hears.stop()
+        stopping = self.listener.stop()
         self._keep(now=stopping)
         return stopping
 

@@ -2,9 +2,10 @@
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from dataclasses import replace as dataclass_replace
+from functools import cache
 from typing import Any, NamedTuple, Self, TypeVar
 
 from ratereg.data import Data
@@ -19,6 +20,9 @@ __all__ = ["Member", "Study"]
 _Kind = TypeVar("_Kind", bound=Measurement)
 
 _LIKELIHOODS: dict[str, Likelihood] = {"bernoulli": Bernoulli(), "gaussian": Gaussian()}
+
+_SHARED = ("likelihood", "steps", "batch_size", "learning_rate", "schedule", "warm_up")
+"""Settings that all trainings of a study have in common."""
 
 
 class Member(NamedTuple):
@@ -77,35 +81,31 @@ class Study:
         def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        put("data", _axis("data", self.data, _is_data, "Data"))
-        put("network", _axis("network", self.network, _is_network, "MLP, Convolutional or a network of one's own"))
-        put("betas", tuple(map(float, _axis("betas", self.betas, _is_number, "numbers"))))
+        put("data", _axis("data", self.data, Data, "Data"))
+        put("network", _axis("network", self.network, Network, "MLP, Convolutional or a network of one's own"))
+        put("betas", tuple(map(float, _axis("betas", self.betas, int | float, "numbers"))))
         if isinstance(self.seeds, int) and not isinstance(self.seeds, bool):
             if self.seeds < 1:
                 raise ValueError(f"Study: seeds is {self.seeds}; give how many (at least 1), or the seeds themselves.")
             put("seeds", tuple(range(self.seeds)))
         else:
-            put("seeds", _axis("seeds", self.seeds, _is_integer, "integers"))
+            put("seeds", _axis("seeds", self.seeds, int, "integers"))
         if isinstance(self.likelihood, str):
-            if self.likelihood not in _LIKELIHOODS:
-                raise ValueError(f"Study: likelihood is {self.likelihood!r}; give 'bernoulli' or 'gaussian'.")
-            put("likelihood", _LIKELIHOODS[self.likelihood])
-        elif not isinstance(self.likelihood, Likelihood):
+            put("likelihood", _LIKELIHOODS.get(self.likelihood, self.likelihood))
+        if not isinstance(self.likelihood, Likelihood):
             raise ValueError(f"Study: likelihood is {self.likelihood!r}; give 'bernoulli', 'gaussian' or a likelihood.")
-        if isinstance(self.prior, str):
-            if self.prior != "gaussian":
-                raise ValueError(f"Study: prior is {self.prior!r}; give 'gaussian', or one of ratereg.models.priors.")
-            put("prior", StandardGaussian())
-        put("prior", _axis("prior", self.prior, _is_prior, "priors such as MixtureOfGaussians()"))
+        prior = StandardGaussian() if self.prior == "gaussian" else self.prior
+        put("prior", _axis("prior", prior, Prior, "'gaussian', or priors such as MixtureOfGaussians()"))
         if self.precision not in ("auto", *PRECISIONS):
             raise ValueError(f"Study: precision is {self.precision!r}; give 'auto', 'float32' or 'bfloat16'.")
-        put("measurements", tuple(self.measurements) if isinstance(self.measurements, Sequence) else None)
-        if self.measurements is None or not all(isinstance(one, Measurement) for one in self.measurements):
+        if not isinstance(self.measurements, Sequence) or not all(
+            isinstance(one, Measurement) for one in self.measurements
+        ):
             raise ValueError(
                 "Study: measurements is not a sequence of ratereg.measurements; give for example (Pictures(),)."
             )
-        kinds = [type(one) for one in self.measurements]
-        if len(set(kinds)) < len(kinds):
+        put("measurements", tuple(self.measurements))
+        if len({type(one) for one in self.measurements}) < len(self.measurements):
             raise ValueError(f"Study: measurements is {self.measurements!r}; give each kind once.")
         # The settings of a training are checked where they are defined, for every beta and seed.
         for beta, seed in {(beta, 0) for beta in self.axis_betas} | {(1.0, seed) for seed in self.axis_seeds}:
@@ -158,20 +158,8 @@ class Study:
         return [self._training(member, precision) for member in self.members]
 
     def _training(self, member: Member, precision: Precision) -> Training:
-        return Training(
-            member.data,
-            member.network,
-            self.chosen_likelihood,
-            member.prior,
-            member.beta,
-            member.seed,
-            self.steps,
-            self.batch_size,
-            self.learning_rate,
-            self.schedule,
-            self.warm_up,
-            precision,
-        )
+        shared = {name: getattr(self, name) for name in _SHARED}
+        return Training(**member._asdict(), **shared, precision=precision)
 
     def replace(self, **settings: Any) -> Self:
         """Return the study with other settings; a setting that is None keeps its value.
@@ -214,26 +202,23 @@ class Study:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that differ from their defaults, ready for JSON; `from_settings` reads them."""
-        plain = self._plain()
-        plain["data"] = [
+        data = [
             {one.name: getattr(data, one.name) for one in fields(data) if getattr(data, one.name) != one.default}
             for data in self.axis_data
         ]
-        return plain
+        return self._differing | {"data": data}
 
+    @property
     def _plain(self) -> dict[str, Any]:
-        plain: dict[str, Any] = {}
-        for one in fields(self)[1:]:
-            value = getattr(self, one.name)
-            if one.name == "measurements":
-                value = [measurement.settings for measurement in value]
-                default: Any = [measurement.settings for measurement in one.default]  # type: ignore[union-attr]
-            else:
-                value = to_settings(value)
-                default = _DEFAULTS.get(one.name, one.default)
-            if value != default:
-                plain[one.name] = value
-        return plain
+        """All settings but the data, ready for JSON."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self)[1:]}
+        measurements = [one.settings for one in plain.pop("measurements")]
+        return {name: to_settings(value) for name, value in plain.items()} | {"measurements": measurements}
+
+    @property
+    def _differing(self) -> dict[str, Any]:
+        defaults = _defaults()
+        return {name: value for name, value in self._plain.items() if value != defaults[name]}
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Self:
@@ -258,7 +243,7 @@ class Study:
     @property
     def digest(self) -> str:
         """The key of the study's result, 12 hexadecimal digits; the content of the user's own data counts."""
-        return digest_of(self._plain() | {"data": [one.settings for one in self.axis_data]})
+        return digest_of(self._differing | {"data": [one.settings for one in self.axis_data]})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Study) and json.dumps(self.settings) == json.dumps(other.settings)
@@ -272,16 +257,17 @@ class Study:
         return self._training(self.members[0], "float32").record_steps
 
 
-_DEFAULTS: dict[str, Any] = {
-    "network": [to_settings(MLP())],
-    "prior": [to_settings(StandardGaussian())],
-    "likelihood": to_settings(Bernoulli()),
-    "betas": [1.0],
-    "seeds": [0],
-}
+@cache
+def _defaults() -> dict[str, Any]:
+    return Study(Data("tetrominoes"))._plain
 
 
-def _axis(name: str, value: Any, fits: Callable[[Any], bool], expected: str) -> tuple[Any, ...]:
+def _axis(name: str, value: Any, kind: Any, expected: str) -> tuple[Any, ...]:
+    """Return the values of an axis, given one value or several of a kind."""
+
+    def fits(one: Any) -> bool:
+        return isinstance(one, kind) and not isinstance(one, bool | type)
+
     if fits(value):
         return (value,)
     if isinstance(value, str) or not isinstance(value, Sequence):
@@ -292,27 +278,7 @@ def _axis(name: str, value: Any, fits: Callable[[Any], bool], expected: str) -> 
     for one in values:
         if not fits(one):
             raise ValueError(f"Study: {name} holds {one!r}; give {expected}.")
-    distinct = {json.dumps(to_settings(one)) if _is_prior(one) else one for one in values}
+    distinct = {json.dumps(to_settings(one)) if isinstance(one, Prior) else one for one in values}
     if len(distinct) != len(values):
         raise ValueError(f"Study: {name} is {values!r}; give each value once.")
     return values
-
-
-def _is_data(value: Any) -> bool:
-    return isinstance(value, Data)
-
-
-def _is_network(value: Any) -> bool:
-    return isinstance(value, Network) and not isinstance(value, type)
-
-
-def _is_prior(value: Any) -> bool:
-    return isinstance(value, Prior)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
