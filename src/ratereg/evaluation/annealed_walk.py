@@ -111,12 +111,9 @@ class Path:
     """The path for each member and image, decoded in blocks of images so that memory is bounded.
 
     Attributes:
-        model: the ensemble.
-        x: the images, of each member or of all alike.
         mean, std: of the Gaussian that the path starts from, or that has the moments of the prior.
         decodes: largest number of latents (members x images x chains) decoded at once; at least one image.
         dtype: of the latents that the decoder is given.
-        from_prior: whether the path starts from the prior.
     """
 
     model: LatentVariableModel

@@ -36,7 +36,6 @@ class LinearVAE:
         encoder_weight, encoder_bias: V and c.
         log_var: of q(z|x), the same for all images.
         likelihood: p(x|z), with s as its `scale`.
-        prior: p(z).
     """
 
     decoder_weight: Float64[Tensor, "member pixels latent"]
@@ -63,8 +62,8 @@ class LinearVAE:
         variance tau / l_i. Else it equals the prior, and the decoder ignores it.
 
         Arguments:
-            mean: of the training images.
-            covariance: of the training images, positive semi-definite.
+            mean: mean of the training images.
+            covariance: covariance of the training images, positive semi-definite.
             betas: weights of the rate.
             latent_dim: latent dimensions d.
             scale: the decoder's standard deviation s, in units of pixels.

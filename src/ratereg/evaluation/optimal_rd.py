@@ -91,18 +91,10 @@ def optimal_rate_distortion(
     The smaller beta is, the longer the way from the prior, and the more temperatures it takes; `reliable` and `covered`
     say how far the run got. At t = 1 the sum rate + distortion is the estimate of -log p(x), or minus the log of the
     pseudo-evidence on soft pixels. A float32 decoder's distortion has an error of about 1e-7 of its size, which t
-    multiplies. A member whose decoder gives NaN has NaN.
+    multiplies.
 
-    Arguments:
-        model: the ensemble.
-        x: images (image, pixels), of all members alike or with a leading axis of the members; see `images.Images`.
-        betas: where to record points, in any order.
-        chains: for each image and member, at least 2.
-        temperatures: steps of `geometric_schedule`, to which the recorded points are added.
-        leapfrog: as in `annealed_importance_sampling`.
-        seed: seed of the noise.
-        population: how many images `x` was drawn from; None when these are all there are.
-        decodes: as in `annealed_importance_sampling`.
+    Points are recorded at the `betas`, which may come in any order, and their temperatures are added to the
+    `temperatures` steps of `geometric_schedule`. The other arguments are as in `annealed_importance_sampling`.
 
     Raises:
         ValueError: an argument is out of its range, or `x` does not fit the model.

@@ -69,7 +69,7 @@ def evidence_by_quadrature(
 
     Arguments:
         model: the ensemble.
-        x: images (image, pixels), of all members alike or with a leading axis of the members; see `images.Images`.
+        x: images.
         tolerance: of the error, in nats. Models in float32 do not reach a very small one; the result's `error` says
             what was reached.
         width: of the first cells, each evaluated at 4 or 16 points.
