@@ -1,6 +1,5 @@
 """Annealed importance sampling and its bounds on simulated images, against closed forms and quadrature."""
 
-import inspect
 import math
 from dataclasses import replace
 
@@ -199,19 +198,9 @@ def test_mistaken_settings_are_named(settings: dict[str, object], message: str) 
         annealed_importance_sampling(bernoulli_model(1), soft(3), **settings)  # type: ignore[arg-type]
 
 
-def test_mistaken_images_are_named() -> None:
-    vae, x = bernoulli_model(1), soft(3)
-    for wrong, message in [
-        (x.index_fill(1, torch.tensor([2]), math.nan), "x holds NaN"),
-        (x[:, :5], r"shape \(1, 1, 5\)"),
-        (x[:0], "at least one image"),
-        (x.expand(3, -1, -1), "x has shape"),
-        (x[0], "x has shape"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            inspect.unwrap(annealed_importance_sampling)(vae, wrong, chains=2, temperatures=2)
+def test_one_image_of_several_is_refused() -> None:
     with pytest.raises(ValueError, match="population is 9 for 1 image"):
-        annealed_importance_sampling(vae, x[:1], population=9)
+        annealed_importance_sampling(bernoulli_model(1), soft(1), population=9)
 
 
 # Simulated images

@@ -23,10 +23,6 @@ def two_sides(members: int, latent: int) -> MixtureOfGaussians:
         prior.log_var.fill_(2 * math.log(0.5))
     return prior
 
-    def log_prob(self, z: Float[Tensor, "*lead latent"]) -> Float[Tensor, "*lead"]:
-        sides = [StandardGaussian().log_prob((z - center) / 0.5) - z.shape[-1] * math.log(0.5) for center in (-1, 1)]
-        return torch.stack(sides).logsumexp(0) - math.log(2)
-
 
 def one_latent(images: int, width: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     mean = torch.randn(images, 1, generator=generator).double()
@@ -109,14 +105,6 @@ def test_a_collapsed_posterior_carries_no_information() -> None:
     parts = decompose_rate(torch.zeros(50, 3), torch.zeros(50, 3))
     for value in (parts.rate, parts.mutual_information, parts.marginal_kl):
         assert abs(value) < 1e-6
-
-
-def test_a_member_axis_changes_nothing() -> None:
-    mean, log_var = torch.randn(2, 30, 4), torch.randn(2, 30, 4)
-    together = decompose_rate(mean, log_var, torch.Generator().manual_seed(1))
-    alone = decompose_rate(mean[1], log_var[1], torch.Generator().manual_seed(1))
-    torch.testing.assert_close(together.marginal_kl[1], alone.marginal_kl)
-    torch.testing.assert_close(together.marginal_kl_se[1], alone.marginal_kl_se)
 
 
 def test_one_image_has_no_information() -> None:

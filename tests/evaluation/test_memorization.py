@@ -140,16 +140,6 @@ def test_sizes_of_batches_change_nothing_but_rounding(
     torch.testing.assert_close(vars(parts), vars(whole), rtol=1e-9, atol=1e-9)
 
 
-def test_a_member_is_measured_as_it_would_be_alone(vae: VAE, pixels: Tensor) -> None:
-    train, test = (encode(vae, pixels, rows) for rows in (TRAIN, TEST))
-    together = memorization(vae, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(6))
-    alone = VAE(MLP(1, 16, 2), (1, 3, 3), seeds=[1]).double()
-    train, test = (encode(alone, pixels, rows) for rows in (TRAIN, TEST))
-    result = memorization(alone, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(6))
-    for name, value in vars(together).items():
-        torch.testing.assert_close(value[1], vars(result)[name][0])
-
-
 def test_a_model_of_single_precision_gives_the_same_to_its_rounding(vae: VAE, pixels: Tensor) -> None:
     results = []
     for model in (vae, VAE(vae.network, vae.image_shape, seeds=[0, 1])):

@@ -73,16 +73,6 @@ def test_stated_intervals_of_both_bounds_cover_their_expectations(sigma: float, 
         assert 0.9 <= covered <= 0.99, (side, covered)
 
 
-def test_members_are_bounded_as_they_would_be_alone() -> None:
-    generator = torch.Generator().manual_seed(4)
-    mean, log_var = torch.randn(2, 60, 3, generator=generator), torch.randn(2, 60, 3, generator=generator)
-    together = population_information(mean, log_var, torch.Generator().manual_seed(5), sizes=[10, 60], draws=2)
-    alone = population_information(mean[1], log_var[1], torch.Generator().manual_seed(5), sizes=[10, 60], draws=2)
-    for many, one in zip(together, alone, strict=True):
-        torch.testing.assert_close(many.value[:, 1], one.value)
-        torch.testing.assert_close(many.standard_error[:, 1], one.standard_error)
-
-
 @pytest.mark.parametrize("sigma", [1.0, 0.1, 1e-3])
 def test_a_fitted_marginal_bounds_from_above_without_saturating(sigma: float) -> None:
     generator = torch.Generator().manual_seed(6)

@@ -1,6 +1,5 @@
 """Quadrature against closed forms and dense grids."""
 
-import inspect
 import math
 from dataclasses import replace
 
@@ -148,10 +147,9 @@ def test_images_and_batches_change_nothing_but_rounding_and_members_nothing_beyo
         (1, {"tolerance": 0.0}, "tolerance is 0.0; give a positive number"),
         (1, {"width": -1.0}, "width is -1.0"),
         (1, {"batch_size": 0}, "batch_size is 0"),
-        (1, {"x": torch.full((2, 6), math.nan)}, "x holds NaN"),
     ],
 )
 def test_bad_input_is_refused(latent: int, arguments: dict[str, object], message: str) -> None:
     vae = VAE(MLP(1, 8, latent), (1, 2, 3), seeds=[0])
     with pytest.raises(ValueError, match=message):
-        inspect.unwrap(evidence_by_quadrature)(vae, **{"x": torch.zeros(2, 6)} | arguments)
+        evidence_by_quadrature(vae, torch.zeros(2, 6), **arguments)
