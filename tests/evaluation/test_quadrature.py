@@ -127,7 +127,6 @@ def test_images_and_batches_change_nothing_but_rounding_and_members_nothing_beyo
     [
         (3, {}, "model has 3 latents; quadrature takes one or two"),
         (1, {"tolerance": 0.0}, "tolerance is 0.0; give a positive number"),
-        (1, {"width": -1.0}, "width is -1.0"),
         (1, {"batch_size": 0}, "batch_size is 0"),
     ],
 )

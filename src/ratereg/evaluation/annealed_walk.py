@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -29,8 +29,8 @@ Phase = Literal["tuning", "forward", "reverse"]
 Kind = Literal["start", "momentum", "uniform"]
 
 # Their positions key the noise, so their order must not change.
-_PHASES: tuple[Phase, ...] = ("tuning", "forward", "reverse")
-_KINDS: tuple[Kind, ...] = ("start", "momentum", "uniform")
+_PHASES: tuple[Phase, ...] = get_args(Phase)
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _ACCEPTANCE, _GAIN, _FIRST_STEP = 0.75, 0.3, 0.7
 """Acceptance that tuning aims at, its gain, and the first step size, in units of the start's standard deviation."""

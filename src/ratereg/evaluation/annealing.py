@@ -41,23 +41,20 @@ __all__ = [
 ]
 
 
-def sigmoid_schedule(temperatures: int, sharpness: float = 4.0) -> list[float]:
+def sigmoid_schedule(temperatures: int) -> list[float]:
     """Return temperatures from 0 to 1 in `temperatures` steps, dense near both ends.
 
-    t_k is the sigmoid of equal steps from -`sharpness` to `sharpness`, scaled to [0, 1]. Near t = 1 a start narrower
-    than the target changes fastest, near t = 0 one that is wider: there the relative change of the path's precision is
-    largest. At a sharpness of 4 the steps at the ends are 14 times smaller than in the middle.
+    t_k is the sigmoid of equal steps from -4 to 4, scaled to [0, 1]; the steps at the ends are 14 times smaller than in
+    the middle. Near t = 1 a start narrower than the target changes fastest, near t = 0 one that is wider: there the
+    relative change of the path's precision is largest.
 
     Raises:
-        ValueError: `temperatures` is below 1, or `sharpness` is not positive.
+        ValueError: `temperatures` is below 1.
 
     Source: Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using bidirectional Monte Carlo.
     """
     check_at_least(1, temperatures=temperatures)
-    if not 0 < sharpness < math.inf:
-        raise ValueError(f"sharpness is {sharpness!r}; give a positive number.")
-    steps = temperatures + 1
-    curve = torch.linspace(-sharpness, sharpness, steps, dtype=torch.float64, device="cpu").sigmoid()
+    curve = torch.linspace(-4, 4, temperatures + 1, dtype=torch.float64, device="cpu").sigmoid()
     inner = (curve[1:-1] - curve[0]) / (curve[-1] - curve[0])
     return [0.0, *inner.tolist(), 1.0]
 
@@ -85,7 +82,7 @@ class AnnealedEvidence:
         per_image: log of the mean weight over chains.
         log_weights: log weight of each chain.
         effective_sample_size: from 1 to the number of chains.
-        acceptance, acceptance_by_temperature: the mean probability to accept, in all and at each temperature.
+        acceptance: the mean probability to accept.
     """
 
     quantity: Quantity
@@ -96,7 +93,6 @@ class AnnealedEvidence:
     log_weights: Float64[Tensor, "member image chain"]
     effective_sample_size: Float64[Tensor, "member image"]
     acceptance: Float64[Tensor, " member"]
-    acceptance_by_temperature: Float64[Tensor, "temperature member"]
 
 
 def annealed_importance_sampling(
@@ -155,7 +151,6 @@ def annealed_importance_sampling(
         log_weights=frozen.log_weights,
         effective_sample_size=effective_sample_size(frozen.log_weights),
         acceptance=frozen.acceptance.mean(0),
-        acceptance_by_temperature=frozen.acceptance,
     )
 
 
