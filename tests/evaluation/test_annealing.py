@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bent import bent, images, log_evidence
+from intervals import assert_covered
 from linear_gaussian import linear_gaussian, log_z
 from ratereg.evaluation import (
     AnnealedEvidence,
@@ -82,8 +83,7 @@ def test_intervals_of_95_percent_cover_the_truth_in_90_to_99_percent_of_repetiti
     result = annealed_importance_sampling(linear, x.repeat(repetitions, 1), chains=8, temperatures=40, widen=2.0)
     log_weights = result.log_weights.view(repetitions, images, 8)
     estimate, error, _ = mean_and_error(log_mean_exp(log_weights), log_mean_exp(leave_one_out(log_weights)), images)
-    covered = ((estimate - log_z(linear, x).mean()).abs() < 1.96 * error).double().mean()
-    assert 0.90 <= covered <= 0.99
+    assert_covered(zip(estimate, error, strict=True), log_z(linear, x).mean())
 
 
 def test_the_error_of_a_subset_of_images_covers_the_mean_over_all() -> None:
@@ -95,7 +95,7 @@ def test_the_error_of_a_subset_of_images_covers_the_mean_over_all() -> None:
     log_weights = result.log_weights[0][rows]
     left_out = log_mean_exp(leave_one_out(log_weights))
     estimate, error, _ = mean_and_error(log_mean_exp(log_weights), left_out, population)
-    assert 0.90 <= ((estimate - truth).abs() < 1.96 * error).double().mean() <= 0.99
+    assert_covered(zip(estimate, error, strict=True), truth)
     part = annealed_importance_sampling(linear, x[:images], chains=8, temperatures=40, widen=2.0, population=population)
     torch.testing.assert_close(part.estimate_se, error.mean()[None], rtol=0.5, atol=0)
 

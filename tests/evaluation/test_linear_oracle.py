@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
 import linear_gaussian
+from intervals import assert_covered
 from linear_gaussian import Moments, moments_of, perturbed, sample
 from ratereg.evaluation import (
     LinearVAE,
@@ -80,9 +81,8 @@ def test_intervals_of_the_measured_distortion_cover_the_closed_form() -> None:
     model = LinearVAE.optimum(*moments, [3.0, 1.0, 0.3, 0.05], 3, 0.05)
     rows, truth = torch.arange(50), model.distortion(*moments)
     encodings, generator = encode(model, pixels, rows), torch.Generator().manual_seed(0)
-    repeated = [distortion(model, pixels, rows, encodings, generator, population=50, draws=4) for _ in range(200)]
-    covered = torch.stack([(value - truth).abs() < 1.96 * error for value, error in repeated]).double().mean(0)
-    assert ((covered >= 0.9) & (covered <= 0.99)).all()
+    settings = {"population": 50, "draws": 4}
+    assert_covered((distortion(model, pixels, rows, encodings, generator, **settings) for _ in range(200)), truth)
 
 
 def test_the_rates_parts_are_those_of_a_gaussian() -> None:

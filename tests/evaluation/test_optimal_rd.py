@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from intervals import assert_covered
 from linear_gaussian import linear_gaussian, rate_and_distortion
 from ratereg.evaluation import geometric_schedule, optimal_rate_distortion
 from ratereg.evaluation.annealed_walk import Chains, Walk, path_from_prior, tuned_walk
@@ -29,19 +30,16 @@ def test_the_curve_of_a_linear_gaussian_decoder_is_met() -> None:
 def test_intervals_of_95_percent_cover_the_curve_in_90_to_99_percent_of_repetitions() -> None:
     linear, images, repetitions = linear_gaussian(members=1, latent=2), 6, 200
     x = torch.randn(images, 6, generator=torch.Generator().manual_seed(1)).double()
-    truth = [values.mean() for values in rate_and_distortion(linear, x, 1.0)]
+    truth = torch.stack([values.mean() for values in rate_and_distortion(linear, x, 1.0)])[:, None]
     path = path_from_prior(linear, x.repeat(repetitions, 1), decodes=2**16)
     walked = tuned_walk(path, geometric_schedule(30, 1.0), Chains(32, 3, 0), moves=30, record=[30])
-    covered = torch.zeros(2)
-    for repetition in range(repetitions):
-        here = slice(repetition * images, (repetition + 1) * images)
-        ((log_weights, distortion),) = walked.recorded
+    ((log_weights, distortion),) = walked.recorded
+    repeated = []
+    for here in torch.arange(images * repetitions).split(images):
         own = Walk(log_weights[:, here], [], walked.acceptance, [(log_weights[:, here], distortion[:, here])])
         curve = _curve(torch.ones(1).double(), own, images)
-        pairs = (curve.rate, curve.rate_se), (curve.distortion, curve.distortion_se)
-        covered += torch.tensor([abs(v - t) < 1.96 * e for (v, e), t in zip(pairs, truth, strict=True)])
-    assert (covered / 200 >= 0.9).all()
-    assert (covered / 200 <= 0.99).all()
+        repeated.append((torch.cat([curve.rate, curve.distortion]), torch.cat([curve.rate_se, curve.distortion_se])))
+    assert_covered(repeated, truth)
 
 
 def test_rate_rises_and_distortion_falls_as_beta_falls_and_the_slope_is_minus_beta() -> None:
