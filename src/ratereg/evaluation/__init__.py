@@ -4,8 +4,8 @@ All functions share these conventions:
 
 - Tensors have an image (or query, or component) axis and a latent axis. Leading axes, such as the member, are optional.
 - `model` is the ensemble, and `x` images (image, pixels) or (image, channel, height, width), uint8 or floats in [0, 1];
-  a further leading axis gives each member images of its own. `pixels` are all images of a set, flattened, and `rows`
-  says which of them are meant.
+  a further leading axis gives each member images of its own. `pixels` are all images of a set, flattened, of which
+  `rows` selects some.
 - `generator` is the source of the noise, on the CPU; None takes torch's global one. The noise of an image is the same
   for all members, so that contrasts between them are paired.
 - `population` is the number of images that the given ones were drawn from at random, without replacement; None if the
