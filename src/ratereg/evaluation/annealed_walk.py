@@ -25,10 +25,10 @@ from ratereg.models import LatentVariableModel, StandardGaussian
 
 __all__ = ["Chains", "Path", "Walk", "path_from_posterior", "path_from_prior", "tuned_walk", "walk"]
 
+# Their positions key the noise, so their order must not change.
 Phase = Literal["tuning", "forward", "reverse"]
 Kind = Literal["start", "momentum", "uniform"]
 
-# Their positions key the noise, so their order must not change.
 _PHASES: tuple[Phase, ...] = get_args(Phase)
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 
