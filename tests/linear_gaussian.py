@@ -1,7 +1,6 @@
-"""A linear-Gaussian model with weights drawn at random, and its closed forms, for tests of the estimators."""
+"""Linear-Gaussian models and images for tests of the estimators, and what has a closed form for them."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -9,61 +8,68 @@ from torch import Tensor
 from ratereg.evaluation import LinearVAE
 from ratereg.models import Gaussian
 
+Moments = tuple[Tensor, Tensor]
+"""A mean and a covariance of images."""
 
-@dataclass
-class LinearGaussian:
-    """x = b + z W + scale * noise, each member with weights of its own."""
 
-    model: LinearVAE
-    weight: Tensor
-    bias: Tensor
-    scale: float
+def population(seed: int, eigenvalues: Tensor) -> Moments:
+    """Return the moments of images whose covariance has these eigenvalues, along directions drawn at random."""
+    generator, pixels = torch.Generator().manual_seed(seed), len(eigenvalues)
+    basis = torch.linalg.qr(torch.randn(pixels, pixels, generator=generator, dtype=torch.float64))[0]
+    return torch.randn(pixels, generator=generator, dtype=torch.float64), basis * eigenvalues @ basis.T
 
-    def constant(self) -> float:
-        return self.weight.shape[2] * (math.log(self.scale) + math.log(2 * math.pi) / 2)
 
-    def log_z(self, x: Tensor, temperature: float = 1.0) -> Tensor:
-        """log of the integral of p(z) exp(-t D(x, z)): member x image.
+def sample(moments: Moments, images: int, seed: int) -> Tensor:
+    noise = torch.randn(images, len(moments[0]), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return moments[0] + noise @ torch.linalg.cholesky(moments[1]).T
 
-        From the posterior, which is accurate for narrow noise too.
-        """
-        mean, covariance = self.posterior(x, temperature)
-        fit = (x - self.bias[:, None] - mean @ self.weight).square().sum(-1) * temperature / self.scale**2
-        log_posterior = torch.logdet(covariance)[:, None]
-        return (log_posterior - fit - mean.square().sum(-1)) / 2 - temperature * self.constant()
 
-    def posterior(self, x: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Mean (member x image x latent) and covariance (member x latent x latent) of p(z) exp(-t D), normalized."""
-        gram = self.weight @ self.weight.mT
-        covariance = torch.linalg.inv(torch.eye(gram.shape[1]) + temperature * gram / self.scale**2)
-        mean = (x - self.bias[:, None]) @ self.weight.mT @ covariance * temperature / self.scale**2
-        return mean, covariance
+def moments_of(x: Tensor) -> Moments:
+    return x.mean(0), torch.cov(x.T, correction=0)
 
-    def rate_and_distortion(self, x: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        """KL of that posterior to the prior, and the mean of D under it: member x image."""
-        mean, covariance = self.posterior(x, temperature)
-        trace = covariance.diagonal(dim1=1, dim2=2).sum(-1, keepdim=True)
-        rate = (mean.square().sum(-1) + trace - mean.shape[-1] - torch.logdet(covariance)[:, None]) / 2
-        residual = (x - self.bias[:, None] - mean @ self.weight).square().sum(-1)
-        spread = (self.weight.mT @ covariance @ self.weight).diagonal(dim1=1, dim2=2).sum(-1, keepdim=True)
-        return rate, (residual + spread) / (2 * self.scale**2) + self.constant()
+
+def perturbed(model: LinearVAE, size: float, seed: int) -> LinearVAE:
+    """Return a model in no special place: nothing of it is diagonal, centered or matched."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {name: value for name, value in vars(model).items() if isinstance(value, Tensor)}
+    noise = {name: torch.randn(t.shape, generator=generator, dtype=torch.float64) for name, t in tensors.items()}
+    return replace(model, **{name: tensor + size * noise[name] for name, tensor in tensors.items()})
 
 
 def linear_gaussian(
     members: int = 2, latent: int = 3, pixels: int = 6, scale: float = 0.5, width: float = 1.0, seed: int = 0
-) -> LinearGaussian:
-    """Build the model; the encoder has the exact posterior's mean, and `width` times its variance in each latent."""
+) -> LinearVAE:
+    """Return a model with decoders drawn at random.
+
+    The encoder has the exact posterior's mean, and `width` times its variance in each latent.
+    """
     generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(members, latent, pixels, generator=generator, dtype=torch.float64)
+    weight = torch.randn(members, latent, pixels, generator=generator, dtype=torch.float64).mT
     bias = torch.randn(members, pixels, generator=generator, dtype=torch.float64)
-    covariance = torch.linalg.inv(torch.eye(latent) + weight @ weight.mT / scale**2)
-    encoder = covariance @ weight / scale**2
-    model = LinearVAE(
-        decoder_weight=weight.mT,
+    covariance = torch.linalg.inv(torch.eye(latent) + weight.mT @ weight / scale**2)
+    encoder = covariance @ weight.mT / scale**2
+    return LinearVAE(
+        decoder_weight=weight,
         decoder_bias=bias,
         encoder_weight=encoder,
         encoder_bias=-(encoder @ bias[..., None]).squeeze(-1),
         log_var=(width * covariance.diagonal(dim1=1, dim2=2)).log(),
         likelihood=Gaussian(scale),
     )
-    return LinearGaussian(model, weight, bias, scale)
+
+
+def log_z(model: LinearVAE, x: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return the log of the integral of p(z) exp(-t D(x, z)), member x image, from the density at its peak."""
+    mean, covariance = model.posterior(x, temperature)
+    peak = -temperature * model.likelihood.distortion(model.decode(mean), x) - mean.square().sum(-1) / 2
+    return peak + torch.logdet(covariance)[:, None] / 2
+
+
+def rate_and_distortion(model: LinearVAE, x: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return the KL of the density above to the prior, and the mean of D under it, each member x image."""
+    mean, covariance = model.posterior(x, temperature)
+    trace = covariance.diagonal(dim1=1, dim2=2).sum(-1, keepdim=True)
+    rate = (mean.square().sum(-1) + trace - mean.shape[-1] - torch.logdet(covariance)[:, None]) / 2
+    spread = (model.decoder_weight @ covariance @ model.decoder_weight.mT).diagonal(dim1=1, dim2=2).sum(-1)
+    at_mean = model.likelihood.distortion(model.decode(mean), x)
+    return rate, at_mean + spread[:, None] / (2 * model.likelihood.scale**2)

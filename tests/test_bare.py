@@ -10,7 +10,7 @@ from pathlib import Path
 SOURCES = Path(__file__).parents[1] / "src"
 
 ABSENT = ["IPython", "PIL", "beartype", "dask", "distributed", "ipywidgets", "jupytext", "matplotlib", "nbformat"]
-ABSENT += ["papermill", "scipy", "torchvision", "typer", "rich", "click", "psutil", "yaml"]
+ABSENT += ["papermill", "scipy", "typer", "rich", "click", "psutil", "yaml"]
 
 BARE = f"""
 import runpy, sys

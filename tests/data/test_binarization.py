@@ -2,7 +2,6 @@
 
 import inspect
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from torch import Tensor
 from ratereg import data
 from ratereg.data.binarization import binarized
 from ratereg.models import MLP, VAE, Bernoulli
-from ratereg.storage import load_checkpoint, save_checkpoint
 from ratereg.training import Streams, Trainer
 
 GRAY = np.random.default_rng(0).integers(0, 256, (60, 6, 5), dtype=np.uint8)
@@ -69,12 +67,6 @@ def test_black_and_white_images_stay_as_they_are() -> None:
     assert torch.equal(data.load(GRAY > 99, binarize="static").pixels, data.load(GRAY > 99).pixels)
 
 
-def test_tetrominoes_are_binarized_too() -> None:
-    images = data.load("tetrominoes", n_train=5, n_test=5, binarize="static")
-    assert images.name == "tetrominoes, static binarization"
-    assert set(images.pixels.unique().tolist()) == {0, 255}
-
-
 def test_binarized_refuses_other_types_and_rows() -> None:
     gray = torch.from_numpy(GRAY)[:, None]
     checked = inspect.unwrap(binarized)
@@ -90,12 +82,6 @@ def test_binarized_refuses_other_types_and_rows() -> None:
 
 
 # Training on draws of its own
-
-
-def trainer(betas: list[float], seeds: list[int]) -> Trainer:
-    vae = VAE(MLP(1, 16, 2), (1, 6, 5), seeds)
-    gray = torch.from_numpy(GRAY).flatten(1)
-    return Trainer(vae, gray, torch.arange(40), betas=betas, seeds=seeds, batch_size=8, binarize=True)
 
 
 def test_draws_change_with_the_step_and_the_seed_and_with_nothing_else() -> None:
@@ -115,7 +101,9 @@ def test_training_sees_binary_images_alike_for_members_of_a_seed(monkeypatch: py
     monkeypatch.setattr(VAE, "forward", lambda vae, x, noise: (seen.append(x), forward(vae, x, noise))[1])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that all members are in one part
-    trainer([1.0, 0.1, 1.0], [0, 0, 1]).advance(12)
+    vae, gray = VAE(MLP(1, 16, 2), (1, 6, 5), [0, 0, 1]), torch.from_numpy(GRAY).flatten(1)
+    settings = {"betas": [1.0, 0.1, 1.0], "seeds": [0, 0, 1], "batch_size": 8}
+    Trainer(vae, gray, torch.arange(40), **settings, binarize=True).advance(12)
     torch.set_num_threads(threads)
     assert all(((x == 0) | (x == 1)).all() for x in seen)
     assert all(torch.equal(x[0], x[1]) and not torch.equal(x[0], x[2]) for x in seen)
@@ -125,24 +113,3 @@ def test_training_sees_binary_images_alike_for_members_of_a_seed(monkeypatch: py
     draws = torch.cat([x[0] for x in seen])[:80]
     first, second = (draws[half][order[half].argsort()] for half in (slice(0, 40), slice(40, 80)))
     assert 0.1 < (first != second).float().mean() < 0.5
-
-
-def test_a_member_trains_on_draws_as_it_would_alone() -> None:
-    together, alone = trainer([1.0, 0.1], [0, 1]), trainer([0.1], [1])
-    together.advance(15)
-    alone.advance(15)
-    for name, value in alone.vae.named_parameters():
-        torch.testing.assert_close(dict(together.vae.named_parameters())[name][1:], value, rtol=1e-3, atol=1e-5)
-
-
-def test_a_run_on_draws_resumes_exactly(tmp_path: Path) -> None:
-    straight, resumed = trainer([1.0, 0.1], [0, 1]), trainer([1.0, 0.1], [0, 1])
-    straight.advance(7)
-    save_checkpoint(tmp_path / "state", straight.state(), {})
-    straight.advance(15)
-    saved = load_checkpoint(tmp_path / "state")
-    assert saved is not None
-    resumed.load_state(saved[0])
-    resumed.advance(15)
-    for name, value in straight.state().items():
-        assert torch.equal(value, resumed.state()[name]), name

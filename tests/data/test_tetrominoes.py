@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ratereg.data import tetrominoes
 from ratereg.data.tetrominoes import (
     COUNT,
     FACTOR_NAMES,
@@ -99,16 +98,6 @@ def test_factors_are_the_uniform_draws_of_numpys_generator() -> None:
     within = (factors()[:, :5] - low) / (high - low) * (16, 8, 5, 16, 16) % 1
     distance = np.abs(within - draws)
     assert np.minimum(distance, 1 - distance).max() < 1e-12
-
-
-def test_factors_differ_by_seed_alone() -> None:
-    np.testing.assert_array_equal(factors(3), factors(3))
-    assert (factors(3)[:, :5] != factors(4)[:, :5]).all()
-
-
-def test_factors_refuse_a_negative_seed() -> None:
-    with pytest.raises(ValueError, match="seed is -1; give an integer that is not negative"):
-        factors(-1)
 
 
 @pytest.mark.parametrize("shape", range(len(SHAPES)), ids=list(SHAPES))
@@ -241,13 +230,6 @@ def test_render_refuses_misshapen_factors_and_other_types() -> None:
         render(np.ones(6))
     with pytest.raises(ValueError, match=r"dtype is torch.int32; give torch.uint8"):
         render(factors()[:1], dtype=torch.int32)
-
-
-def test_every_outline_is_closed_and_has_the_area_of_four_squares() -> None:
-    for edges in tetrominoes._outlines():
-        torch.testing.assert_close(edges[:, 0].sum(0), edges[:, 1].sum(0))
-        (x0, y0), (x1, y1) = edges[:, 0].T, edges[:, 1].T
-        assert ((y0 + y1) / 2 * (x1 - x0)).sum().item() == pytest.approx(4)
 
 
 def test_fresh_factors_are_uniform_and_independent_over_the_ranges() -> None:

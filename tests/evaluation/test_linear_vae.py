@@ -1,4 +1,4 @@
-"""The linear VAE against autograd, training and textbook formulas, and the estimators against the linear VAE."""
+"""The linear VAE against autograd and textbook formulas."""
 
 import inspect
 import math
@@ -10,47 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ratereg.evaluation import (
-    LinearVAE,
-    decompose_rate,
-    distortion,
-    encode,
-    fit_marginal,
-    marginal_bound,
-    population_information,
-    spiked_limit,
-)
-from ratereg.models import MLP, VAE, Gaussian, LatentVariableModel
-from ratereg.training import Trainer
+import linear_gaussian
+from linear_gaussian import Moments, moments_of, perturbed, sample
+from ratereg.evaluation import LinearVAE, spiked_limit
 
 PARAMETERS = ("decoder_weight", "decoder_bias", "encoder_weight", "encoder_bias", "log_var")
 BETAS = (3.0, 1.0, 0.3, 0.05)
 SCALE = 0.3
 
 
-def population(seed: int, pixels: int = 7) -> tuple[Tensor, Tensor]:
-    """Return a mean and a covariance whose eigenvalues fall from 1 to far below SCALE squared."""
-    generator = torch.Generator().manual_seed(seed)
-    basis = torch.linalg.qr(torch.randn(pixels, pixels, generator=generator, dtype=torch.float64))[0]
-    eigenvalues = torch.logspace(0, -3, pixels, dtype=torch.float64)
-    return torch.randn(pixels, generator=generator, dtype=torch.float64), basis * eigenvalues @ basis.T
-
-
-def sample(moments: tuple[Tensor, Tensor], images: int, seed: int) -> Tensor:
-    noise = torch.randn(images, len(moments[0]), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return moments[0] + noise @ torch.linalg.cholesky(moments[1]).T
-
-
-def moments_of(x: Tensor) -> tuple[Tensor, Tensor]:
-    return x.mean(0), torch.cov(x.T, correction=0)
-
-
-def perturbed(model: LinearVAE, size: float, seed: int) -> LinearVAE:
-    """Return a model in no special place: nothing of it is diagonal, centered or matched."""
-    generator = torch.Generator().manual_seed(seed)
-    tensors = {name: getattr(model, name) for name in PARAMETERS}
-    noise = {name: torch.randn(t.shape, generator=generator, dtype=torch.float64) for name, t in tensors.items()}
-    return replace(model, **{name: tensor + size * noise[name] for name, tensor in tensors.items()})
+def population(seed: int) -> Moments:
+    """Return moments of images whose eigenvalues fall from 1 to far below SCALE squared."""
+    return linear_gaussian.population(seed, torch.logspace(0, -3, 7, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("latent_dim", [1, 3, 7])
@@ -186,97 +157,6 @@ def test_the_test_distortion_of_every_direction_has_its_formula(seed: int, laten
     # The smallest betas are the best for the test distortion, whatever the two covariances are.
     smaller = LinearVAE.optimum(*train, [1e-6], latent_dim, SCALE)
     assert (smaller.distortion(*test) < model.distortion(*test)).all()
-
-
-def test_training_arrives_at_the_closed_form() -> None:
-    generator = torch.Generator().manual_seed(0)
-    basis = torch.linalg.qr(torch.randn(4, 4, generator=generator))[0]
-    x = 0.4 + torch.randn(64, 4, generator=generator) * torch.tensor([0.2, 0.1, 0.05, 0.05]) @ basis.T
-    pixels = (255 * x).round().clamp(0, 255).to(torch.uint8)
-    moments, betas, scale = moments_of(pixels.double() / 255), [2.0, 0.5], 0.1
-    optimum = LinearVAE.optimum(*moments, betas, 2, scale)
-    vae = VAE(MLP(0, latent_dim=2), (1, 2, 2), seeds=[0, 0], likelihood=Gaussian(scale))
-    rows = torch.arange(64)
-    # Starting Adam anew leaves the plateau on which one latent is off, where its moments hold the steps short.
-    for learning_rate, steps in ((3e-2, 500), (3e-2, 500), (3e-3, 300)):
-        trainer = Trainer(vae, pixels, rows, betas=betas, seeds=[0, 0], batch_size=64, learning_rate=learning_rate)
-        trainer.advance(steps)
-    encodings = encode(vae, pixels, rows)
-    trained, error = distortion(vae, pixels, rows, encodings, generator, population=64, draws=512)
-    torch.testing.assert_close(encodings.rate.mean(1), optimum.rate(*moments), rtol=0, atol=0.05)
-    assert ((trained - optimum.distortion(*moments)).abs() < 0.06 + 4 * error).all()
-    excess = trained + torch.tensor(betas) * encodings.rate.mean(1)
-    excess = excess - optimum.distortion(*moments) - torch.tensor(betas) * optimum.rate(*moments)
-    assert ((excess > -4 * error) & (excess < 0.03 + 4 * error)).all()
-
-
-# Every estimator against the closed form
-
-
-def test_it_is_a_model_for_the_estimators() -> None:
-    model = LinearVAE.optimum(*population(0), BETAS, 3, SCALE)
-    assert isinstance(model, LatentVariableModel)
-    assert model.members == 4
-    assert model.encode(torch.zeros(1, 5, 7))[0].shape == (4, 5, 3)
-    assert model.decode(torch.zeros(4, 5, 3)).shape == (4, 5, 7)
-
-
-def quantized(images: int, seed: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Return images as bytes, and their own moments."""
-    x = sample((torch.full((9,), 0.5).double(), 0.01 * population(seed, 9)[1] + 0.001 * torch.eye(9)), images, seed)
-    pixels = (255 * x).round().clamp(0, 255).to(torch.uint8)
-    return pixels, moments_of(pixels.double() / 255)
-
-
-def test_the_measured_rate_is_the_closed_form() -> None:
-    pixels, moments = quantized(50, 3)
-    model = perturbed(LinearVAE.optimum(*moments, BETAS, 3, 0.05), 0.1, 1)
-    encodings = encode(model, pixels, torch.arange(50))
-    torch.testing.assert_close(encodings.rate.mean(1), model.rate(*moments), rtol=1e-6, atol=1e-6)
-
-
-def test_intervals_of_the_measured_distortion_cover_the_closed_form() -> None:
-    pixels, moments = quantized(50, 4)
-    model = LinearVAE.optimum(*moments, BETAS, 3, 0.05)
-    rows, truth = torch.arange(50), model.distortion(*moments)
-    encodings, generator = encode(model, pixels, rows), torch.Generator().manual_seed(0)
-    repeated = [distortion(model, pixels, rows, encodings, generator, population=50, draws=4) for _ in range(200)]
-    covered = torch.stack([(value - truth).abs() < 1.96 * error for value, error in repeated]).double().mean(0)
-    assert ((covered >= 0.9) & (covered <= 0.99)).all()
-
-
-def test_the_rates_parts_are_those_of_a_gaussian() -> None:
-    moments = population(11)
-    model = perturbed(LinearVAE.optimum(*moments, [3.0, 1.0], 2, SCALE), 0.1, 2)
-    images = 3000
-    x = sample(population(12), images, 4)
-    own = moments_of(x)
-    information, marginal_kl = model.mutual_information(own[1]), model.marginal_kl(*own)
-    parts = decompose_rate(*model.encode(x[None]), torch.Generator().manual_seed(0), draws=4)
-    torch.testing.assert_close(parts.rate, model.rate(*own))
-    # The mixture of N components falls short of the Gaussian by about (exp(2 I) - 1) / 2N, for I far below log N.
-    assert (information < math.log(images) / 3).all()
-    short = ((2 * information).exp() - 1) / (2 * images)
-    assert (short < 0.02).all()
-    assert ((parts.mutual_information - information).abs() < short + 4 * parts.mutual_information_se).all()
-    assert ((parts.marginal_kl - marginal_kl).abs() < short + 4 * parts.marginal_kl_se).all()
-    assert (parts.mutual_information_se < 0.01).all()
-
-
-def test_bounds_on_the_populations_information_hold_on_both_sides() -> None:
-    moments = population(18)
-    model = LinearVAE.optimum(*moments, [3.0, 0.3], 3, SCALE)
-    truth = model.mutual_information(moments[1])
-    fitted_on, x = (model.encode(sample(moments, 1000, seed)[None]) for seed in (10, 11))
-    generator = torch.Generator().manual_seed(0)
-    lower, upper = population_information(*x, generator, sizes=[1000])
-    above = marginal_bound(*x, fit_marginal(*fitted_on, generator), generator, sizes=[1000])
-    assert (lower.value[0] < truth + 4 * lower.standard_error[0]).all()
-    assert (upper.value[0] > truth - 4 * upper.standard_error[0]).all()
-    assert (above.value[0] > truth - 4 * above.standard_error[0]).all()
-    # Far below the ceiling of log 1,000 all three are close, too.
-    for bound in (lower, upper, above):
-        assert abs(bound.value[0, 0] - truth[0]) < 0.2
 
 
 # What is best on unseen images

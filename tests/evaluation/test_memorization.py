@@ -52,19 +52,6 @@ def test_the_optimal_decoder_agrees_with_brute_force(pixels: Tensor, log_var: fl
     assert ((perplexity >= 1 - 1e-12) & (perplexity <= 8 + 1e-12)).all()
 
 
-def test_collapsed_posteriors_average_over_all_images(pixels: Tensor) -> None:
-    average, perplexity = optimal_decoder(torch.randn(4, 2), torch.zeros(8, 2), torch.zeros(8, 2), pixels, TRAIN)
-    torch.testing.assert_close(perplexity, torch.full((4,), 8.0).double())
-    torch.testing.assert_close(average, (pixels[TRAIN].float() / 255).mean(0).expand(4, -1))
-
-
-def test_narrow_posteriors_far_apart_return_the_one_image(pixels: Tensor) -> None:
-    mean = torch.arange(8.0)[:, None].expand(8, 2).contiguous()
-    average, perplexity = optimal_decoder(mean + 0.3, mean, torch.full_like(mean, -14), pixels, TRAIN, block_size=3)
-    torch.testing.assert_close(perplexity, torch.ones(8).double())
-    torch.testing.assert_close(average, pixels[TRAIN].float() / 255)
-
-
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)])
 def test_the_optimum_minimizes_the_expected_distortion_of_a_table_of_outputs(
     pixels: Tensor, likelihood: Bernoulli | Gaussian
@@ -107,28 +94,6 @@ def test_all_that_is_returned_agrees_with_brute_force(vae: VAE, pixels: Tensor) 
         torch.testing.assert_close(result.optimum_to_image[member], (optimum - x[TEST]).square().sum(-1).sqrt())
 
 
-def test_a_decoder_that_is_the_optimum_is_at_no_distance_from_it(vae: VAE, pixels: Tensor) -> None:
-    train, test = (encode(vae, pixels, rows) for rows in (TRAIN, TEST))
-
-    def decode(z: Tensor) -> Tensor:
-        return optimal_decoder(z, train.mean, train.log_var, pixels, TRAIN)[0].logit()
-
-    vae.decode = decode  # type: ignore[method-assign]
-    result = memorization(vae, pixels, TRAIN, TEST, train, test)
-    assert result.output_to_optimum.max() < 1e-12
-    torch.testing.assert_close(result.output_to_image, result.optimum_to_image)
-    assert result.output_to_nearest.min() > 0.1
-
-
-def test_an_output_that_is_a_training_image_is_at_no_distance_from_it(vae: VAE, pixels: Tensor) -> None:
-    vae.likelihood = Gaussian()
-    vae.decode = lambda z: (pixels[TRAIN[:5]].double() / 255).expand(2, -1, -1)  # type: ignore[method-assign]
-    train, test = (encode(vae, pixels, rows) for rows in (TRAIN, TEST))
-    result = memorization(vae, pixels, TRAIN, TEST, train, test)
-    assert result.output_to_nearest.max() < 1e-12
-    assert torch.equal(result.nearest, TRAIN[:5].expand(2, -1))
-
-
 @pytest.mark.parametrize(("batch_size", "block_size"), [(1, 8), (2, 3), (5, 1)])
 def test_sizes_of_batches_change_nothing_but_rounding(
     vae: VAE, pixels: Tensor, batch_size: int, block_size: int
@@ -138,16 +103,6 @@ def test_sizes_of_batches_change_nothing_but_rounding(
     sizes = {"batch_size": batch_size, "block_size": block_size}
     parts = memorization(vae, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(4), **sizes)
     torch.testing.assert_close(vars(parts), vars(whole), rtol=1e-9, atol=1e-9)
-
-
-def test_a_member_is_measured_as_it_would_be_alone(vae: VAE, pixels: Tensor) -> None:
-    train, test = (encode(vae, pixels, rows) for rows in (TRAIN, TEST))
-    together = memorization(vae, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(6))
-    alone = VAE(MLP(1, 16, 2), (1, 3, 3), seeds=[1]).double()
-    train, test = (encode(alone, pixels, rows) for rows in (TRAIN, TEST))
-    result = memorization(alone, pixels, TRAIN, TEST, train, test, torch.Generator().manual_seed(6))
-    for name, value in vars(together).items():
-        torch.testing.assert_close(value[1], vars(result)[name][0])
 
 
 def test_a_model_of_single_precision_gives_the_same_to_its_rounding(vae: VAE, pixels: Tensor) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from intervals import assert_covered
 from ratereg.evaluation import factor_bound, fit_factors, fit_marginal, marginal_bound, population_information
 
 REACH = 3.0
@@ -66,21 +67,10 @@ def test_stated_intervals_of_both_bounds_cover_their_expectations(sigma: float, 
         _, mean, log_var = encode(images, sigma, generator)
         runs.append(population_information(mean, log_var, generator, sizes=[images]))
     for side in (0, 1):
-        values = torch.stack([run[side].value[0] for run in runs])
-        errors = torch.stack([run[side].standard_error[0] for run in runs])
+        bounds = [(run[side].value[0], run[side].standard_error[0]) for run in runs]
         # The expectation is the mean over runs, whose own error is a twentieth of one run's.
-        covered = ((values - values.mean()).abs() < 1.96 * errors)[:repetitions].double().mean()
-        assert 0.9 <= covered <= 0.99, (side, covered)
-
-
-def test_members_are_bounded_as_they_would_be_alone() -> None:
-    generator = torch.Generator().manual_seed(4)
-    mean, log_var = torch.randn(2, 60, 3, generator=generator), torch.randn(2, 60, 3, generator=generator)
-    together = population_information(mean, log_var, torch.Generator().manual_seed(5), sizes=[10, 60], draws=2)
-    alone = population_information(mean[1], log_var[1], torch.Generator().manual_seed(5), sizes=[10, 60], draws=2)
-    for many, one in zip(together, alone, strict=True):
-        torch.testing.assert_close(many.value[:, 1], one.value)
-        torch.testing.assert_close(many.standard_error[:, 1], one.standard_error)
+        expected = torch.stack([value for value, _ in bounds]).mean()
+        assert_covered(bounds[:repetitions], expected)
 
 
 @pytest.mark.parametrize("sigma", [1.0, 0.1, 1e-3])
@@ -107,12 +97,10 @@ def test_stated_intervals_of_the_fitted_bound_cover_its_expectation(images: int)
     z = grid(0.2)
     cross_entropy = -torch.trapezoid(log_aggregate(z, 0.2).exp() * marginal.log_prob(z[:, None]), z)
     expected = float(cross_entropy) - 0.5 * math.log(2 * math.pi * math.e * 0.2**2)
-    covered = 0
-    for _ in range(200):
-        _, mean, log_var = encode(images, 0.2, generator)
-        bound = marginal_bound(mean, log_var, marginal, generator, sizes=[images])
-        covered += abs(bound.value[0].item() - expected) < 1.96 * bound.standard_error[0].item()
-    assert 0.9 <= covered / 200 <= 0.99
+    bounds = (
+        marginal_bound(*encode(images, 0.2, generator)[1:], marginal, generator, sizes=[images]) for _ in range(200)
+    )
+    assert_covered(((bound.value[0], bound.standard_error[0]) for bound in bounds), expected)
 
 
 @pytest.mark.parametrize(("sigma", "looseness"), [(1.0, 0.03), (0.1, 0.08)])
@@ -133,16 +121,14 @@ def test_stated_intervals_of_the_factors_bound_cover_its_expectation(images: int
     fit_factor, fit_mean, fit_log_var = encode(1000, 0.2, generator)
     regression = fit_factors(fit_mean, fit_log_var, fit_factor, steps=150, width=16)
 
-    def bound(count: int) -> tuple[float, float]:
+    def bound(count: int) -> tuple[Tensor, Tensor]:
         factors, mean, log_var = encode(count, 0.2, generator)
         result = factor_bound(mean, log_var, factors, regression, generator, sizes=[count])
-        return result.value.item(), result.standard_error.item()
+        return result.value, result.standard_error
 
     # Of so many images that its own error counts for nothing beside that of a repetition.
     expected, _ = bound(200_000)
-    repetitions = [bound(images) for _ in range(200)]
-    covered = sum(abs(value - expected) < 1.96 * error for value, error in repetitions)
-    assert 0.9 <= covered / 200 <= 0.99
+    assert_covered((bound(images) for _ in range(200)), expected)
 
 
 def test_collapsed_latents_tell_no_factor() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bent import bent, distortion_on, grid, images, log_evidence
 from ratereg.evaluation import (
     annealed_importance_sampling,
     bidirectional_monte_carlo,
@@ -20,52 +21,21 @@ from ratereg.evaluation import (
     simulate,
 )
 from ratereg.evaluation.posteriors import draw_prior, log_prior
-from ratereg.models import MLP, VAE, Prior, SingleModel
+from ratereg.models import VAE, Prior, SingleModel
 from ratereg.models.priors import DiagonalGaussian, MixtureOfGaussians
 
 PRIORS = [DiagonalGaussian(), MixtureOfGaussians(3)]
 
 
-def model(prior: Prior, latent: int = 1) -> VAE:
-    """Two members, bent, whose priors are far from the standard Gaussian and from each other."""
-    vae = VAE(MLP(1, 8, latent), (1, 2, 3), seeds=[3, 8], prior=prior).double()
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in vae.decoder.parameters():
-            parameter.mul_(4)
-        for parameter in vae.prior.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return vae
-
-
 @pytest.fixture
 def x() -> Tensor:
-    return torch.rand(8, 6, generator=torch.Generator().manual_seed(1)).round().double()
-
-
-def grid(vae: VAE) -> tuple[Tensor, Tensor]:
-    """Return a grid of the one latent, and the log mass of the prior around each of its points, by a formula."""
-    z = torch.linspace(-14, 14, 8001, dtype=torch.float64)
-    state = {name: value.detach() for name, value in vae.prior.named_parameters()}
-    if isinstance(vae.prior, DiagonalGaussian):
-        log_p = torch.distributions.Normal(state["mean"][..., 0], (state["log_var"] / 2).exp()[..., 0]).log_prob(z)
-    else:
-        sides = torch.distributions.Normal(state["mean"], (state["log_var"] / 2).exp()).log_prob(z)
-        log_p = (state["logits"].log_softmax(1)[..., None] + sides).logsumexp(1)
-    return z, log_p + math.log(28 / 8000)
-
-
-def evidence(vae: VAE, x: Tensor) -> Tensor:
-    z, log_mass = grid(vae)
-    logits = vae.decode(z.view(1, -1, 1)).detach()
-    log_pixels = x @ logits.mT - torch.nn.functional.softplus(logits).sum(-1)[:, None]
-    return (log_pixels + log_mass[:, None]).logsumexp(-1)
+    return images(8).round()
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
 def test_all_estimates_of_the_evidence_agree_with_a_dense_grid(prior: Prior, x: Tensor) -> None:
-    vae = model(prior)
-    truth = evidence(vae, x)
+    vae = bent(1, prior=prior)
+    truth = log_evidence(vae, x)
     assert (truth[0] - truth[1]).abs().mean() > 0.1
     exact = evidence_by_quadrature(vae, x)
     torch.testing.assert_close(exact.per_image, truth, rtol=0, atol=2e-3)
@@ -82,10 +52,9 @@ def test_all_estimates_of_the_evidence_agree_with_a_dense_grid(prior: Prior, x: 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
 def test_the_optimal_curve_agrees_with_a_dense_grid(prior: Prior, x: Tensor) -> None:
-    vae = model(prior)
+    vae = bent(1, prior=prior)
     z, log_mass = grid(vae)
-    logits = vae.decode(z.view(1, -1, 1)).detach()
-    distortion = torch.nn.functional.softplus(logits).sum(-1)[:, None] - x @ logits.mT
+    distortion = distortion_on(vae, z, x)
     curve = optimal_rate_distortion(vae, x, betas=[2.0, 0.4], chains=16, temperatures=80)
     for point, beta in enumerate(curve.betas.tolist()):
         log_density = log_mass[:, None] - distortion / beta
@@ -97,27 +66,27 @@ def test_the_optimal_curve_agrees_with_a_dense_grid(prior: Prior, x: Tensor) -> 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
 def test_simulated_images_are_drawn_from_the_prior_and_enclose_their_evidence(prior: Prior) -> None:
-    vae = model(prior)
+    vae = bent(1, prior=prior)
     z, log_mass = grid(vae)
     simulation = simulate(vae, 4000, 1)
-    mean = (log_mass.exp() * z).sum(1)
+    mean = (log_mass.exp() * z[:, 0]).sum(1)
     torch.testing.assert_close(simulation.z.mean((1, 2)), mean, rtol=0, atol=0.15)
     few = type(simulation)(simulation.z[:, :30], simulation.x[:, :30])
     gap = bidirectional_monte_carlo(vae, few, chains=8, temperatures=60)
     assert (gap.gap > -4 * gap.gap_se).all()
     assert (gap.gap < 0.1 + 4 * gap.gap_se).all()
-    truth = torch.stack([evidence(vae, images)[member] for member, images in enumerate(few.x)])
+    truth = torch.stack([log_evidence(vae, drawn)[member] for member, drawn in enumerate(few.x)])
     assert ((gap.lower - truth.mean(1)).abs() < 0.1).all()
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
 def test_rates_of_encodings_and_of_the_decomposition_agree_with_quadrature(prior: Prior) -> None:
-    vae = model(prior)
-    pixels = torch.randint(0, 256, (400, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    vae = bent(1, prior=prior)
+    pixels = torch.randint(0, 256, (400, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     encodings = encode(vae, pixels, torch.arange(400))
     z, log_mass = grid(vae)
     q = torch.distributions.Normal(encodings.mean.detach(), (encodings.log_var.detach() / 2).exp())
-    log_q = q.log_prob(z) + math.log(28 / 8000)
+    log_q = q.log_prob(z[:, 0]) + math.log(float(z[1] - z[0]))
     truth = (log_q.exp() * (log_q - log_mass[:, None])).sum(-1)
     rate, error = mean_over_images(encodings.rate_per_draw, 400)
     assert ((rate - truth.mean(1)).abs() < 4 * error + 1e-6).all()
@@ -137,7 +106,7 @@ def test_rates_of_encodings_and_of_the_decomposition_agree_with_quadrature(prior
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
 def test_a_densitys_axes_between_member_and_latent_are_flattened_and_it_stays_float64(prior: Prior) -> None:
-    vae = model(prior, latent=2).float()
+    vae = bent(2, prior=prior).float()
     z = torch.randn(2, 3, 4, 5, 2, dtype=torch.float64)
     values = log_prior(vae.prior, z)
     assert values.dtype == torch.float64
@@ -151,21 +120,21 @@ def test_a_prior_that_draws_another_shape_is_refused() -> None:
         def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
             return super().sample(count, generator)[..., :1]
 
-    vae = model(Odd(), latent=2)
+    vae = bent(2, prior=Odd())
     with pytest.raises(ValueError, match=r"prior\.sample returned .*\(2, 4, 1\).* return \(2, 4, 2\)"):
         inspect.unwrap(draw_prior)(vae, 4, 2, torch.Generator())
 
 
 def test_a_single_model_of_anybody_is_measured_under_its_own_prior(x: Tensor) -> None:
-    vae = model(MixtureOfGaussians(3)).only([1])
+    vae = bent(1, prior=MixtureOfGaussians(3)).only([1])
     single = SingleModel(
         lambda images: torch.distributions.Normal(*_posterior(vae, images)),
-        lambda z: vae.likelihood.mean(vae.decode(z[None])[0]).unflatten(1, (1, 2, 3)),
+        lambda z: vae.likelihood.mean(vae.decode(z[None])[0]).unflatten(1, (1, 3, 4)),
         prior=vae.prior,
-        image_shape=(1, 2, 3),
+        image_shape=(1, 3, 4),
         probabilities=True,
     )
-    images = x.unflatten(1, (1, 2, 3))
+    squares = x.unflatten(1, (1, 3, 4))
     for estimate in (
         lambda model, x: importance_weighted_bound(model, x, 5, torch.Generator().manual_seed(0)).per_image,
         lambda model, x: annealed_importance_sampling(model, x, chains=2, temperatures=5).per_image,
@@ -174,7 +143,7 @@ def test_a_single_model_of_anybody_is_measured_under_its_own_prior(x: Tensor) ->
         lambda model, _: bidirectional_monte_carlo(model, simulate(model, 4, 1), chains=2, temperatures=5).gap,
         lambda model, x: encode(model, x.flatten(1), torch.arange(8)).rate,
     ):
-        torch.testing.assert_close(estimate(single, images), estimate(vae, x), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(estimate(single, squares), estimate(vae, x), rtol=1e-6, atol=1e-6)
 
 
 def _posterior(vae: VAE, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """Quadrature against closed forms and dense grids."""
 
-import inspect
 import math
 from dataclasses import replace
 
@@ -9,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from linear_gaussian import LinearGaussian, linear_gaussian
-from ratereg.evaluation import evidence_by_quadrature, quadrature
-from ratereg.models import MLP, VAE, Bernoulli, Gaussian, SingleModel
+from bent import bent, images, log_evidence
+from linear_gaussian import linear_gaussian, log_z
+from ratereg.evaluation import LinearVAE, evidence_by_quadrature, quadrature
+from ratereg.models import MLP, VAE, Gaussian, SingleModel
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.01])
@@ -20,65 +20,46 @@ def test_linear_models_are_integrated_right_down_to_narrow_noise(latent: int, sc
     linear = linear_gaussian(2, latent, pixels=8, scale=scale)
     generator = torch.Generator().manual_seed(6)
     z = torch.randn(2, 4, latent, generator=generator).double()
-    x = linear.model.decode(z) + scale * torch.randn(2, 4, 8, generator=generator)
-    result = evidence_by_quadrature(linear.model, x)
-    difference = (result.per_image - linear.log_z(x)).abs()
+    x = linear.decode(z) + scale * torch.randn(2, 4, 8, generator=generator)
+    result = evidence_by_quadrature(linear, x)
+    difference = (result.per_image - log_z(linear, x)).abs()
     assert (difference < 1e-4).all()
     assert (result.error <= 1e-3).all()
     assert (difference <= result.error + 1e-9).all()
     assert result.quantity == "log-likelihood"
 
 
-def line(scale: float) -> tuple[LinearGaussian, Tensor]:
+def line(scale: float) -> tuple[LinearVAE, Tensor]:
     """A model of one latent, and images along it."""
     linear = linear_gaussian(1, 1, pixels=8, scale=scale)
-    return linear, linear.model.decode(torch.linspace(-2, 2, 5).double().view(1, -1, 1))[0]
+    return linear, linear.decode(torch.linspace(-2, 2, 5).double().view(1, -1, 1))[0]
 
 
 def test_a_smaller_tolerance_gives_a_smaller_error() -> None:
     linear, x = line(0.1)
-    result = evidence_by_quadrature(linear.model, x, tolerance=1e-9)
-    torch.testing.assert_close(result.per_image, linear.log_z(x), rtol=0, atol=1e-9)
+    result = evidence_by_quadrature(linear, x, tolerance=1e-9)
+    torch.testing.assert_close(result.per_image, log_z(linear, x), rtol=0, atol=1e-9)
 
 
 def test_where_the_tolerance_is_not_reached_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quadrature, "_MOST_CELLS", 5)
     linear, x = line(0.01)
-    result = evidence_by_quadrature(linear.model, x)
-    difference = (result.per_image - linear.log_z(x)).abs()
+    result = evidence_by_quadrature(linear, x)
+    difference = (result.per_image - log_z(linear, x)).abs()
     assert (result.error > 1e-2).all()
     assert (difference <= result.error).all()
 
 
-def crooked(latent: int) -> VAE:
-    vae = VAE(MLP(1, 12, latent), (1, 2, 3), seeds=[3, 8], likelihood=Bernoulli()).double()
-    with torch.no_grad():
-        for parameter in vae.decoder.parameters():
-            parameter.mul_(6)
-    return vae
-
-
-def dense(vae: VAE, x: Tensor, points: int) -> Tensor:
-    latent = vae.network.latent_dim
-    along = torch.linspace(-9, 9, points).double()
-    grid = torch.cartesian_prod(*[along] * latent).view(-1, latent)
-    parameters = vae.decode(grid.unsqueeze(0)).detach()
-    distortion = torch.stack([Bernoulli().distortion(parameters, one.expand_as(parameters)) for one in x], 1)
-    log_joint = Normal(0.0, 1.0).log_prob(grid).sum(1) - distortion
-    return log_joint.logsumexp(2) + latent * math.log(18 / (points - 1))
-
-
-@pytest.mark.parametrize(("latent", "points"), [(1, 50_001), (2, 501)])
-def test_nonlinear_models_agree_with_a_dense_grid(latent: int, points: int) -> None:
-    vae = crooked(latent)
-    x = torch.rand(4, 6, generator=torch.Generator().manual_seed(1)).double()
+@pytest.mark.parametrize("latent", [1, 2])
+def test_nonlinear_models_agree_with_a_dense_grid(latent: int) -> None:
+    vae, x = bent(latent), images(4)
     result = evidence_by_quadrature(vae, x)
-    assert ((result.per_image - dense(vae, x, points)).abs() < 1e-3).all()
+    assert ((result.per_image - log_evidence(vae, x)).abs() < 1e-3).all()
     assert result.quantity == "pseudo-evidence"
 
 
 def test_float32_models_reach_the_tolerance_too() -> None:
-    vae, x = crooked(2), torch.rand(3, 6, generator=torch.Generator().manual_seed(1)).double()
+    vae, x = bent(2), images(3)
     exact = evidence_by_quadrature(vae, x).per_image
     result = evidence_by_quadrature(vae.float(), x.float())
     assert result.per_image.dtype == torch.float64
@@ -118,22 +99,20 @@ def test_a_spike_that_no_first_cell_sees_is_found_at_the_encoders_mean(latent: i
 
 def test_images_far_outside_the_prior_widen_the_grid() -> None:
     linear = linear_gaussian(1, 1, pixels=8, scale=0.05)
-    x = linear.model.decode(torch.tensor([[[20.0], [-11.0]]]).double())[0]
-    result = evidence_by_quadrature(linear.model, x)
-    torch.testing.assert_close(result.per_image, linear.log_z(x), rtol=0, atol=1e-3)
+    x = linear.decode(torch.tensor([[[20.0], [-11.0]]]).double())[0]
+    result = evidence_by_quadrature(linear, x)
+    torch.testing.assert_close(result.per_image, log_z(linear, x), rtol=0, atol=1e-3)
 
 
 def test_mass_at_the_border_is_part_of_the_error() -> None:
     linear = linear_gaussian(1, 1, pixels=8, scale=0.05)
-    x = linear.model.decode(torch.tensor([[[20.0]]]).double())[0]
-    blind = replace(
-        linear.model, encoder_weight=0 * linear.model.encoder_weight, encoder_bias=torch.zeros(1, 1).double()
-    )
+    x = linear.decode(torch.tensor([[[20.0]]]).double())[0]
+    blind = replace(linear, encoder_weight=0 * linear.encoder_weight, encoder_bias=torch.zeros(1, 1).double())
     assert (evidence_by_quadrature(blind, x).error > 0.1).all()
 
 
 def test_images_and_batches_change_nothing_but_rounding_and_members_nothing_beyond_the_tolerance() -> None:
-    vae, x = crooked(1), torch.rand(9, 6, generator=torch.Generator().manual_seed(1)).double()
+    vae, x = bent(1), images(9)
     whole = evidence_by_quadrature(vae, x)
     # Members share their cells, so that images of another member change which are halved.
     each = evidence_by_quadrature(vae, torch.stack([x[:3], x[3:6]]))
@@ -148,12 +127,10 @@ def test_images_and_batches_change_nothing_but_rounding_and_members_nothing_beyo
     [
         (3, {}, "model has 3 latents; quadrature takes one or two"),
         (1, {"tolerance": 0.0}, "tolerance is 0.0; give a positive number"),
-        (1, {"width": -1.0}, "width is -1.0"),
         (1, {"batch_size": 0}, "batch_size is 0"),
-        (1, {"x": torch.full((2, 6), math.nan)}, "x holds NaN"),
     ],
 )
 def test_bad_input_is_refused(latent: int, arguments: dict[str, object], message: str) -> None:
     vae = VAE(MLP(1, 8, latent), (1, 2, 3), seeds=[0])
     with pytest.raises(ValueError, match=message):
-        inspect.unwrap(evidence_by_quadrature)(vae, **{"x": torch.zeros(2, 6)} | arguments)
+        evidence_by_quadrature(vae, torch.zeros(2, 6), **arguments)

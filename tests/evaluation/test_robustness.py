@@ -119,7 +119,7 @@ def spoil(vae: VAE, fault: str) -> VAE:
     return vae
 
 
-def floats(result: object) -> dict[str, Tensor]:
+def floats(result: object, members: int = 3) -> dict[str, Tensor]:
     """Return what is estimated, each with the member first."""
     found = {f.name: getattr(result, f.name) for f in fields(result)} if is_dataclass(result) else {"": result}
     tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
@@ -127,7 +127,7 @@ def floats(result: object) -> dict[str, Tensor]:
     return {
         name: value
         for name, value in tensors.items()
-        if value.is_floating_point() and len(value) == 3 and not name.endswith(("acceptance", "size"))
+        if value.is_floating_point() and len(value) == members and not name.endswith(("acceptance", "size"))
     }
 
 
@@ -208,6 +208,14 @@ EVERY = ENCODER | DECODER
 VAE_BEFORE, EXPECTED = healthy(), {name: floats(estimate(healthy())) for name, estimate in EVERY.items()}
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_a_member_is_measured_as_it_would_be_alone(name: str) -> None:
+    alone = floats(EVERY[name](healthy().only([1])), members=1)
+    tolerance = 2e-3 if name == "quadrature" else 1e-6
+    together = {key: value[1:2] for key, value in EXPECTED[name].items()}
+    torch.testing.assert_close(alone, together, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.usefixtures("surroundings")
 @pytest.mark.parametrize("name", EVERY)
 def test_default_types_devices_and_threads_change_nothing(name: str) -> None:
@@ -260,7 +268,7 @@ def test_numbers_that_are_no_positive_integers_are_refused_by_name(
         ({"rows": ROWS[:0]}, "rows is empty"),
         ({"rows": ROWS[:, None]}, r"rows is torch\.int64 \(12, 1\)"),
         ({"pixels": PIXELS.int()}, r"pixels is torch\.int32"),
-        ({"pixels": PIXELS.float()}, "give floats in .0, 1. or uint8"),
+        ({"pixels": PIXELS.float()}, "give floats in .0, 1., or uint8"),
         ({"pixels": PIXELS * math.nan}, "pixels holds NaN"),
         ({"pixels": PIXELS.unflatten(1, (1, 4, 4))}, "give flattened images"),
     ],
@@ -269,6 +277,35 @@ def test_rows_and_pixels_that_do_not_fit_are_refused_by_name(change: dict[str, T
     given = {"pixels": PIXELS, "rows": ROWS} | change
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(evaluation.encode)(VAE_BEFORE, **given)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.full((2, 16), math.nan), "x holds NaN"),
+        (X * 255, r"x is from .* to 2..; give floats in \[0, 1\], or uint8"),
+        (X[:, :15], r"x has shape \(1, 1, 15\)"),
+        (X[:0], "x is empty"),
+        (X[0], r"x has shape \(16,\)"),
+        (X.expand(2, -1, -1), "x has shape .* of each of 3 members or of all alike"),
+    ],
+    ids=["NaN", "bytes", "pixels", "none", "one", "members"],
+)
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        lambda vae, x: evaluation.importance_weighted_bound(vae, x, 3),
+        lambda vae, x: evaluation.annealed_importance_sampling(vae, x, chains=2, temperatures=2),
+        lambda vae, x: evaluation.optimal_rate_distortion(vae, x, chains=2, temperatures=2),
+        lambda vae, x: evaluation.evidence_by_quadrature(vae, x),
+    ],
+    ids=["importance", "annealing", "optimal", "quadrature"],
+)
+def test_images_that_do_not_fit_the_model_are_refused(
+    estimate: Callable[[VAE, Tensor], object], x: Tensor, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        estimate(VAE_BEFORE, x)
 
 
 def test_encodings_of_other_images_are_refused() -> None:

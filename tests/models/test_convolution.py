@@ -1,6 +1,5 @@
-"""Convolutions of an ensemble are those of its members, and train as an ensemble does."""
+"""Convolutions of an ensemble are those of its members."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,23 +8,13 @@ from torch import nn
 
 from ratereg.models import VAE, Convolutional
 from ratereg.models.convolution import EnsembleConv2d, EnsembleConvTranspose2d
-from ratereg.training import Precision, Trainer
 
-SHAPES = [(1, 28, 28), (3, 32, 32)]
 GEOMETRY: dict[str, Any] = {"kernel_size": 4, "stride": 2, "padding": 1}
 LAYERS = pytest.mark.parametrize(
     ("ours", "theirs"),
     [(EnsembleConv2d, nn.Conv2d), (EnsembleConvTranspose2d, nn.ConvTranspose2d)],
     ids=["convolution", "transposed"],
 )
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def generators(*seeds: int) -> list[torch.Generator]:
@@ -90,28 +79,3 @@ def test_flat_pixels_are_read_and_written_channels_first() -> None:
 def test_images_that_cannot_be_halved_twice_are_refused_by_shape(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match=r"image_shape is \(.*multiples of 4"):
         VAE(Convolutional(4, 3), shape, [0])
-
-
-@pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_member_trains_as_alone_and_its_loss_falls(shape: tuple[int, int, int], precision: Precision) -> None:
-    smooth = torch.rand(150, shape[0], 4, 4, generator=torch.Generator().manual_seed(7))
-    images = nn.functional.interpolate(smooth, shape[1:], mode="bilinear").mul(255).byte().flatten(1)
-
-    def trainer(betas: list[float], seeds: list[int]) -> Trainer:
-        vae = VAE(Convolutional(16, 4), shape, seeds)
-        return Trainer(vae, images, torch.arange(100), betas=betas, seeds=seeds, batch_size=32, precision=precision)
-
-    betas, seeds = [1.0, 0.01, 5.0], [0, 0, 2]
-    together = trainer(betas, seeds)
-    together.advance(5)
-    before = together.distortion
-    for member in range(3):
-        alone = trainer([betas[member]], [seeds[member]])
-        alone.advance(5)
-        for name, value in alone.state().items():
-            if value.ndim > 1:
-                assert torch.equal(value[0], together.state()[name][member]), name
-    together.advance(30)
-    assert (together.distortion < before).all()

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -18,74 +17,30 @@ BOTH = pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)], ids=s
 DTYPES = [torch.bfloat16, torch.float32, torch.float64]
 
 
-def draw(*shape: int, dtype: torch.dtype = torch.float32, size: float = 4.0) -> tuple[Tensor, Tensor]:
-    """Draw logits of a type, and pixels of which some are 0, some 1 and the others in between."""
+def draw(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Draw parameters of a type, and pixels of which some are 0, some 1 and the others in between."""
     generator = torch.Generator().manual_seed(0)
     x = (3 * torch.rand(shape, generator=generator) - 1).clamp(0, 1)
-    return (size * torch.randn(shape, generator=generator)).to(dtype), x
+    return (4 * torch.randn(shape, generator=generator)).to(dtype), x
 
 
-def exact(logits: Tensor, x: Tensor) -> Tensor:
-    """Return the sum of |l| (x or 1 - x) + log(1 + e^-|l|), in which nothing cancels."""
-    logits, x = logits.detach().double(), x.double()
-    large = logits.abs() * torch.where(logits < 0, x, 1 - x)
-    return (large + torch.log1p(torch.exp(-logits.abs()))).sum(-1)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("pixels", [1, 15, 784])
-@pytest.mark.parametrize("size", [0.1, 4.0, 1e4])
-def test_the_bernoulli_distortion_is_that_of_float64_to_a_millionth(
-    dtype: torch.dtype, pixels: int, size: float
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_the_bernoulli_distortion_is_the_cross_entropy_of_the_logits_at_least_in_float32(
+    dtype: torch.dtype, size: float
 ) -> None:
-    logits, x = draw(3, 20, pixels, dtype=dtype, size=size)
+    logits, x = draw(3, 20, 784, dtype=dtype)
+    logits = (size * logits).requires_grad_()
     value = Bernoulli().distortion(logits, x)
     assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    torch.testing.assert_close(value.double(), exact(logits, x), rtol=1e-6, atol=1e-6 * size)
-    cross_entropy = F.binary_cross_entropy(torch.sigmoid(logits.double()), x.double(), reduction="none").sum(-1)
-    if size < 10:
-        torch.testing.assert_close(value.double(), cross_entropy, rtol=1e-6, atol=1e-6 * size)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_its_gradient_is_sigmoid_less_pixel_to_the_rounding_of_its_type(dtype: torch.dtype) -> None:
-    logits, x = draw(3, 20, 65, dtype=dtype)
-    logits.requires_grad_()
-    weights = torch.randn(3, 20, generator=torch.Generator().manual_seed(5))
-    (gradient,) = torch.autograd.grad((Bernoulli().distortion(logits, x) * weights).sum(), logits)
-    assert gradient.dtype == dtype
-    truth = (torch.sigmoid(logits.detach().double()) - x.double()) * weights[..., None].double()
-    rounding = {torch.bfloat16: 2**-8, torch.float32: 1e-6, torch.float64: 1e-6}[dtype]
-    torch.testing.assert_close(gradient.double(), truth, rtol=rounding, atol=3e-7)
-
-
-def test_first_and_second_gradients_are_those_of_differences() -> None:
-    logits, x = draw(2, 3, 5)
-    logits, x = logits.double().requires_grad_(), x.double()
-    assert torch.autograd.gradcheck(lambda logits: Bernoulli().distortion(logits, x), logits)
-    assert torch.autograd.gradgradcheck(lambda logits: Bernoulli().distortion(logits, x), logits)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("large", [100.0, 1e4, 1e30])
-def test_large_logits_cost_what_they_are(dtype: torch.dtype, large: float) -> None:
-    logits = torch.tensor([[large], [large], [-large], [-large]], dtype=dtype, requires_grad=True)
-    x = torch.tensor([[1.0], [0.0], [1.0], [0.0]])
-    value = Bernoulli().distortion(logits, x)
-    torch.testing.assert_close(value.double(), exact(logits, x), rtol=1e-6, atol=1e-30)
+    exact, x = logits.detach().double(), x.double()
+    # In this form nothing cancels.
+    terms = exact.abs() * torch.where(exact < 0, x, 1 - x) + torch.log1p(torch.exp(-exact.abs()))
+    torch.testing.assert_close(value.double(), terms.sum(-1), rtol=1e-6, atol=1e-6)
     value.sum().backward()
     assert logits.grad is not None
-    assert logits.grad.flatten().tolist() == pytest.approx([0, 1, -1, 0], abs=1e-30)
-
-
-@BOTH
-def test_values_that_are_not_finite_stay_in_their_row(likelihood: Likelihood) -> None:
-    parameters, x = draw(5, 70)
-    clean = likelihood.distortion(parameters, x)
-    parameters[1, -1], parameters[3, 0] = math.nan, math.inf
-    value = likelihood.distortion(parameters, x)
-    assert torch.equal(value[[0, 2, 4]], clean[[0, 2, 4]])
-    assert not value[[1, 3]].isfinite().any()
+    rounding = 2**-8 if dtype == torch.bfloat16 else 1e-6
+    torch.testing.assert_close(logits.grad.double(), torch.sigmoid(exact) - x, rtol=rounding, atol=3e-7)
 
 
 @BOTH

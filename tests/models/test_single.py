@@ -104,9 +104,9 @@ def test_it_is_a_latent_variable_model_of_one_member() -> None:
 
 
 def test_the_prior_is_built_when_the_latent_dimensions_are_known() -> None:
-    for model in (SingleModel(encode, decode), SingleModel(encode, decode)):
-        with pytest.raises(ValueError, match="is not built"):
-            model.prior.sample(3)
+    model = SingleModel(encode, decode)
+    with pytest.raises(ValueError, match="is not built"):
+        model.prior.sample(3)
     model.encode(torch.rand(4, 6))
     assert model.prior.sample(3).shape == (1, 3, 2)
     assert SingleModel(encode, decode, latent_dim=2).prior.sample(3).shape == (1, 3, 2)
@@ -148,14 +148,14 @@ def test_modules_are_given_the_type_of_their_parameters_and_keep_their_gradients
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda x: x[:, :2], r"encode returned a tensor of shape \(4, 2\).*; return the mean and the log-variance"),
+        (lambda x: x[:, :2], r"encode returned torch.float32 \(4, 2\).*; return the mean and the log-variance"),
         (lambda x: (x, x, x), "encode returned a tuple of 3"),
         (lambda x: torch.distributions.Laplace(x, 1.0), "encode returned a Laplace"),
         (lambda x: (x[:, :2], None), r"log-variance is a NoneType for a batch of 4; return floats \(4, 2"),
-        (lambda x: (x[0], x[0]), r"encode's mean is a tensor of shape \(6,\)"),
-        (lambda x: (x[:3], x[:3]), r"encode's mean is a tensor of shape \(3, 6\) .* for a batch of 4"),
-        (lambda x: (x.long(), x), "type torch.int64 for a batch of 4; return floats"),
-        (lambda x: (x[:, :2], x[:, :1]), r"log-variance is a tensor of shape \(4, 1\) .* return floats \(4, 2\)"),
+        (lambda x: (x[0], x[0]), r"encode's mean is torch.float32 \(6,\)"),
+        (lambda x: (x[:3], x[:3]), r"encode's mean is torch.float32 \(3, 6\) .* for a batch of 4"),
+        (lambda x: (x.long(), x), "torch.int64 .* for a batch of 4; return floats"),
+        (lambda x: (x[:, :2], x[:, :1]), r"log-variance is .* \(4, 1\) .* return floats \(4, 2\)"),
     ],
 )
 def test_a_wrong_encoder_is_refused_with_the_remedy(wrong: Any, message: str) -> None:
@@ -167,10 +167,10 @@ def test_a_wrong_encoder_is_refused_with_the_remedy(wrong: Any, message: str) ->
     ("wrong", "settings", "message"),
     [
         (lambda z: (z, z), {}, r"decode's result is a tuple of 2 for a batch of 4; return floats \(4, pixels\)"),
-        (lambda z: z.view(4, 1, 2), {}, r"decode's result is a tensor of shape \(4, 1, 2\)"),
-        (lambda z: z[:1], {}, r"shape \(1, 2\) .* for a batch of 4"),
-        (decode, {"image_shape": (1, 2, 4)}, r"shape \(4, 6\) .* return floats \(4, 8\)"),
-        (lambda z: z.view(4, 1, 1, 2), {"image_shape": SHAPE}, r"shape \(4, 1, 1, 2\)"),
+        (lambda z: z.view(4, 1, 2), {}, r"decode's result is torch.float32 \(4, 1, 2\)"),
+        (lambda z: z[:1], {}, r"\(1, 2\) .* for a batch of 4"),
+        (decode, {"image_shape": (1, 2, 4)}, r"\(4, 6\) .* return floats \(4, 8\)"),
+        (lambda z: z.view(4, 1, 1, 2), {"image_shape": SHAPE}, r"is torch.float32 \(4, 1, 1, 2\)"),
         (lambda z: z + 1.5, {"probabilities": True}, r"returned 1.5 as a probability; return values in \[0, 1\]"),
     ],
 )

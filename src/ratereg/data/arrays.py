@@ -57,7 +57,7 @@ def joined(
     return stored(name, np.concatenate(sides), n_train=len(sides[0]), labels=np.concatenate(known) if known else None)
 
 
-def read_array(array: np.ndarray | Tensor, name: str = "array") -> Images:
+def read_array(array: np.ndarray | Tensor) -> Images:
     """Check an array (image, height, width[, channel]) of uint8, of booleans, or of floats in [0, 1].
 
     Floats are rounded to 256 levels.
@@ -65,7 +65,7 @@ def read_array(array: np.ndarray | Tensor, name: str = "array") -> Images:
     Raises:
         ValueError: the array is misshapen, empty, of another type, not finite, or out of range.
     """
-    return stored(name, _pixels(array.numpy(force=True) if isinstance(array, Tensor) else array, name))
+    return stored("array", _pixels(array.numpy(force=True) if isinstance(array, Tensor) else array, "array"))
 
 
 def read_file(path: Path) -> Images:
@@ -141,6 +141,10 @@ def _pixels(array: Shaped[np.ndarray, "..."], name: str) -> UInt8[np.ndarray, "i
     return np.round(array * 255).astype(np.uint8)
 
 
+def _refused(name: str, array: Shaped[np.ndarray, "..."], wanted: str) -> ValueError:
+    return ValueError(f"data.load: {name} has shape {array.shape} and type {array.dtype}; give {wanted}.")
+
+
 def _labels(
     arrays: Mapping[str, Shaped[np.ndarray, "..."]], name: str, count: int
 ) -> Int64[np.ndarray, " image"] | None:
@@ -148,9 +152,7 @@ def _labels(
         return None
     labels = arrays[name]
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"data.load: {name} has shape {labels.shape} and type {labels.dtype}; give {count} integers, one per image."
-        )
+        raise _refused(name, labels, f"{count} integers, one per image")
     return labels.astype(np.int64)
 
 
@@ -158,19 +160,14 @@ def _factors(arrays: Mapping[str, Shaped[np.ndarray, "..."]], count: int) -> dic
     """Return the fields of `Images` that the factors in a file decide."""
     factors = arrays.get("factors", np.empty((count, 0)))
     if factors.ndim != 2 or len(factors) != count or factors.dtype.kind not in "iuf":
-        raise ValueError(
-            f"data.load: factors has shape {factors.shape} and type {factors.dtype}; give numbers, {count} rows."
-        )
+        raise _refused("factors", factors, f"numbers, {count} rows")
     values: Float64[np.ndarray, "image factor"] = factors.astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("data.load: factors holds NaN or infinity; give finite numbers.")
     columns = values.shape[1]
     names = arrays.get("factor_names", np.array([f"factor {k}" for k in range(columns)], dtype=str))
     if names.shape != (columns,) or names.dtype.kind != "U":
-        raise ValueError(
-            f"data.load: factor_names has shape {names.shape} and type {names.dtype}; give {columns} texts, one "
-            "per factor."
-        )
+        raise _refused("factor_names", names, f"{columns} texts, one per factor")
     if len(set(names.tolist())) < columns:
         raise ValueError("data.load: factor_names holds a name twice; give each factor its own.")
     low, high = (values.min(axis=0), values.max(axis=0)) if columns else (np.empty(0), np.empty(0))

@@ -24,8 +24,7 @@ class Data:
     Arguments:
         source: "tetrominoes", "fashion-mnist", "mnist", "mnist-10k", or the path of the user's own array file or folder
             of images; kept as text.
-        split: the rule that separates training from test images, for example "default" or "checkerboard".
-        share: the share that the splits "cv" (of the images) and "cd" (of the volume) take.
+        split, share: the rule that separates training from test images, and the share that "cv" and "cd" take.
         n_train, n_test: number of images of a side to keep, chosen at random.
         seed: seed of the split and of the binarization, not of the training.
         binarize: None for the images as they are, "static" or "dynamic" for binary draws of them.

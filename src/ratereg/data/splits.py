@@ -1,6 +1,7 @@
 """Splits into training and test rows, the same for the same seed on every machine.
 
-Every function returns two sorted arrays of row numbers, of training and of test images, with no row in common.
+Every split is two sorted arrays of row numbers, of training and of test images, with no row in common. A ValueError
+says which argument is out of range, or that a side would be left without images.
 """
 
 import zlib
@@ -15,22 +16,13 @@ Rows = Int64[np.ndarray, " _"]
 
 
 def default(count: int, *, seed: int = 0) -> tuple[Rows, Rows]:
-    """Split `count` images into random halves; of an odd count, test has one more.
-
-    Raises:
-        ValueError: `count` is below 2, or `seed` is negative or not an integer.
-    """
+    """Split `count` images, at least 2, into random halves; of an odd count, test has one more."""
     return _cut("default", count, count // 2, seed)
 
 
 def cv(count: int, share: float, *, seed: int = 0) -> tuple[Rows, Rows]:
-    """Split with constant volume: a random share of `count` images in training, over the full ranges, the rest in test.
-
-    Raises:
-        ValueError: `share` is not between 0 and 1 or leaves a side empty; `count` and `seed` as in `default`.
-    """
-    checked_share(share)
-    return _cut("cv", count, round(share * count), seed)
+    """Split with constant volume: a random share of the images for training, the rest for test."""
+    return _cut("cv", count, round(checked_share(share) * count), seed)
 
 
 def checkerboard(
@@ -38,12 +30,7 @@ def checkerboard(
 ) -> tuple[Rows, Rows]:
     """Split by a checkerboard: each factor's range is cut in the middle, and blocks of even index sum are for training.
 
-    Arguments:
-        factors: one column for each of `ranges`, in its order.
-        ranges: the lower and upper end of each factor.
-
-    Raises:
-        ValueError: a side is left without images, or `factors` does not have a column for each range.
+    `factors` has one column for each of `ranges`, in its order, which are the lower and upper end of each factor.
     """
     low, high = _ends(factors, ranges)
     odd = (factors >= (low + high) / 2).sum(axis=1) % 2 == 1
@@ -61,12 +48,8 @@ def cd(
 ) -> tuple[Rows, Rows]:
     """Split with constant density: the default split within the central `share` of the volume of the ranges.
 
-    Of the range of each of the k factors the central share ** (1 / k) is kept, in training and test alike; arguments as
-    in `checkerboard`.
-
-    Raises:
-        ValueError: `share` is not between 0 and 1 or leaves a side empty; `factors` as in `checkerboard`, `seed` as in
-            `default`.
+    Of the range of each of the k factors the central share ** (1 / k) is kept, in training and test alike; `factors`
+    and `ranges` as in `checkerboard`.
     """
     checked_share(share)
     low, high = _ends(factors, ranges)
@@ -82,9 +65,6 @@ def subset(rows: Rows, size: int, *, name: str, seed: int = 0) -> Rows:
     """Keep `size` of the rows at random; smaller subsets of the same rows and seed lie in the larger ones.
 
     `name`, of the setting that holds the size, is named in errors, and separates the random streams.
-
-    Raises:
-        ValueError: `size` is below 1 or above the number of rows; `seed` as in `default`.
     """
     if not isinstance(size, int | np.integer) or isinstance(size, bool) or not 1 <= size <= len(rows):
         raise ValueError(f"splits: {name} is {size!r}; give an integer from 1 to {len(rows)}, the images of that side.")
@@ -117,22 +97,14 @@ def _permutation(name: str, count: int, seed: int) -> Rows:
 
 
 def checked_seed(seed: object) -> int:
-    """Return a seed as an int.
-
-    Raises:
-        ValueError: `seed` is not an integer, or negative.
-    """
+    """Return a seed as an int; raise ValueError unless it is an integer that is not negative."""
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"splits: seed is {seed!r}; give an integer that is not negative.")
     return int(seed)
 
 
 def checked_share(share: object) -> float:
-    """Return a share as a float.
-
-    Raises:
-        ValueError: `share` is not a number between 0 and 1.
-    """
+    """Return a share as a float; raise ValueError unless it is a number between 0 and 1."""
     if not isinstance(share, int | float | np.floating) or isinstance(share, bool) or not 0 < share < 1:
         raise ValueError(f"splits: share is {share!r}; give a number between 0 and 1.")
     return float(share)

@@ -1,4 +1,21 @@
-"""What is measured: rate and distortion, the parts of the rate, the likelihood, and memorization. All in nats."""
+"""Estimators of rate and distortion, the parts of the rate, the likelihood, and memorization. All in nats.
+
+All functions share these conventions:
+
+- Tensors have an image (or query, or component) axis and a latent axis. Leading axes, such as the member, are optional.
+- `model` is the ensemble, and `x` images (image, pixels) or (image, channel, height, width), uint8 or floats in [0, 1];
+  a further leading axis gives each member images of its own. `pixels` are all images of a set, flattened, of which
+  `rows` selects some.
+- `generator` is the source of the noise, on the CPU; None takes torch's global one. The noise of an image is the same
+  for all members, so that contrasts between them are paired.
+- `population` is the number of images that the given ones were drawn from at random, without replacement; None if the
+  given ones are all there are. Then standard errors are conditional on the images, else they include the spread between
+  images, with the finite-population correction.
+- `batch_size`, `block_size`, `chunk` and `decodes` bound the memory, and change results by rounding only.
+- A member with a value that is NaN, infinite or absurd (a log-variance below -700 or above 88, a mean beyond 1e18) gets
+  NaN, and the other members keep their numbers.
+- A ValueError names the argument where types, devices or shapes do not agree, or a number is out of range.
+"""
 
 from ratereg.evaluation.aggregate import (
     aggregate_log_prob,

@@ -12,7 +12,8 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ratereg.evaluation import kernel
-from ratereg.evaluation.posteriors import check_left_out, check_mixture, described, nan_if_absurd
+from ratereg.evaluation.posteriors import check_left_out, check_mixture, nan_if_absurd
+from ratereg.models.pixels import described
 
 __all__ = ["aggregate_log_prob", "block_log_prob", "component_log_prob", "merge_aggregate_log_probs"]
 
@@ -37,19 +38,17 @@ def aggregate_log_prob(
 
     On the CPU a kernel compiled at the first use sums the components (`ratereg.evaluation.kernel.available()` says
     whether it does); elsewhere PyTorch does. Both take distances in float64 except, in the kernel, where an error bound
-    shows that float32 is right to 1e-4; the two agree to about 1e-6. Memory does not grow with queries x components.
-
-    A query with a value that is NaN or infinite has NaN, and so has a member with an absurd component
-    (`posteriors.nan_if_absurd`).
+    shows that float32 is right to 1e-4; the two agree to about 1e-6. Memory does not grow with queries x components. A
+    query with a value that is NaN or infinite has NaN.
 
     Arguments:
-        z: points to evaluate at; any number of leading axes, for example the member.
-        mean: means of the components, with the same leading axes.
-        log_var: log-variances of the components, like `mean`.
+        z: points to evaluate at.
+        mean: means of the components.
+        log_var: log-variances of the components.
         left_out: for each query the row of the component that its mixture omits, so that N - 1 remain.
 
     Raises:
-        ValueError: types, devices or shapes do not agree, or there is no component, or only one and that left out.
+        ValueError: an argument does not fit the others, or there is no component, or only one and that left out.
     """
     check_mixture(z, mean, log_var)
     components = mean.shape[-2]

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -25,12 +25,12 @@ from ratereg.models import LatentVariableModel, StandardGaussian
 
 __all__ = ["Chains", "Path", "Walk", "path_from_posterior", "path_from_prior", "tuned_walk", "walk"]
 
+# Their positions key the noise, so their order must not change.
 Phase = Literal["tuning", "forward", "reverse"]
 Kind = Literal["start", "momentum", "uniform"]
 
-# Their positions key the noise, so their order must not change.
-_PHASES: tuple[Phase, ...] = ("tuning", "forward", "reverse")
-_KINDS: tuple[Kind, ...] = ("start", "momentum", "uniform")
+_PHASES: tuple[Phase, ...] = get_args(Phase)
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _ACCEPTANCE, _GAIN, _FIRST_STEP = 0.75, 0.3, 0.7
 """Acceptance that tuning aims at, its gain, and the first step size, in units of the start's standard deviation."""
@@ -111,12 +111,9 @@ class Path:
     """The path for each member and image, decoded in blocks of images so that memory is bounded.
 
     Attributes:
-        model: the ensemble.
-        x: the images, of each member or of all alike.
         mean, std: of the Gaussian that the path starts from, or that has the moments of the prior.
         decodes: largest number of latents (members x images x chains) decoded at once; at least one image.
         dtype: of the latents that the decoder is given.
-        from_prior: whether the path starts from the prior.
     """
 
     model: LatentVariableModel

@@ -41,23 +41,20 @@ __all__ = [
 ]
 
 
-def sigmoid_schedule(temperatures: int, sharpness: float = 4.0) -> list[float]:
+def sigmoid_schedule(temperatures: int) -> list[float]:
     """Return temperatures from 0 to 1 in `temperatures` steps, dense near both ends.
 
-    t_k is the sigmoid of equal steps from -`sharpness` to `sharpness`, scaled to [0, 1]. Near t = 1 a start narrower
-    than the target changes fastest, near t = 0 one that is wider: there the relative change of the path's precision is
-    largest. At a sharpness of 4 the steps at the ends are 14 times smaller than in the middle.
+    t_k is the sigmoid of equal steps from -4 to 4, scaled to [0, 1]; the steps at the ends are 14 times smaller than in
+    the middle. Near t = 1 a start narrower than the target changes fastest, near t = 0 one that is wider: there the
+    relative change of the path's precision is largest.
 
     Raises:
-        ValueError: `temperatures` is below 1, or `sharpness` is not positive.
+        ValueError: `temperatures` is below 1.
 
     Source: Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using bidirectional Monte Carlo.
     """
     check_at_least(1, temperatures=temperatures)
-    if not 0 < sharpness < math.inf:
-        raise ValueError(f"sharpness is {sharpness!r}; give a positive number.")
-    steps = temperatures + 1
-    curve = torch.linspace(-sharpness, sharpness, steps, dtype=torch.float64, device="cpu").sigmoid()
+    curve = torch.linspace(-4, 4, temperatures + 1, dtype=torch.float64, device="cpu").sigmoid()
     inner = (curve[1:-1] - curve[0]) / (curve[-1] - curve[0])
     return [0.0, *inner.tolist(), 1.0]
 
@@ -79,15 +76,13 @@ class AnnealedEvidence:
 
     Attributes:
         quantity: what is estimated.
-        estimate: mean over images.
-        estimate_se: its standard error about its own expectation: conditional on the images when they are all there,
-            with the spread between images when they are a subset.
+        estimate, estimate_se: mean over images, and its standard error about its own expectation.
         bias: the jackknife's estimate of how far `estimate` lies from the truth on average, mostly negative. Weights
             dominated by one chain hide it: see `effective_sample_size`.
         per_image: log of the mean weight over chains.
-        log_weights: of each chain.
-        effective_sample_size: of the weights of each image, from 1 to the number of chains.
-        acceptance, acceptance_by_temperature: the mean probability to accept, in all and at each temperature.
+        log_weights: log weight of each chain.
+        effective_sample_size: from 1 to the number of chains.
+        acceptance: the mean probability to accept.
     """
 
     quantity: Quantity
@@ -98,7 +93,6 @@ class AnnealedEvidence:
     log_weights: Float64[Tensor, "member image chain"]
     effective_sample_size: Float64[Tensor, "member image"]
     acceptance: Float64[Tensor, " member"]
-    acceptance_by_temperature: Float64[Tensor, "temperature member"]
 
 
 def annealed_importance_sampling(
@@ -119,24 +113,22 @@ def annealed_importance_sampling(
     second pass, with these frozen, gives the estimate: its kernels are fixed, so the weights are unbiased for p(x).
     Each pass decodes temperatures x leapfrog x chains times an image, forward and backward.
 
-    The same call gives the same result, to the bit on one machine. More images, or another `decodes`, change an image's
-    value by rounding only. A member whose weights are not finite, or whose posteriors are absurd, gets NaN.
+    The same call gives the same result, to the bit on one machine. An image's value does not depend on the images after
+    it.
 
     Arguments:
         model: the ensemble.
-        x: images (image, pixels), of all members alike or with a leading axis of the members: a whole data set, or a
-            stated and seeded subset of one; see `images.Images`.
+        x: images.
         chains: independent chains for each image and member, at least 2.
-        temperatures: the number of steps, dense near both ends (`sigmoid_schedule`); or the schedule itself, rising
-            from 0 to 1.
+        temperatures: the number of steps of `sigmoid_schedule`, or a schedule that rises from 0 to 1.
         leapfrog: steps of the integrator in each transition.
         seed: seed of the noise.
         widen: factor of the variance of the encoder's posterior, one number or one per member; the result is capped at
             the prior's variance, the default. Training at beta makes posteriors narrower than the true ones by about
             beta, so 1/beta makes up for that, but not for a mean that is off, as on test images at small beta. Too wide
             only costs temperatures, too narrow misses mass.
-        population: how many images `x` was drawn from; None when these are all there are.
-        decodes: latents (members x images x chains) decoded at once; bounds the memory.
+        population: how many images `x` was drawn from.
+        decodes: latents (members x images x chains) decoded at once.
 
     Raises:
         ValueError: an argument is out of its range, or `x` does not fit the model.
@@ -159,7 +151,6 @@ def annealed_importance_sampling(
         log_weights=frozen.log_weights,
         effective_sample_size=effective_sample_size(frozen.log_weights),
         acceptance=frozen.acceptance.mean(0),
-        acceptance_by_temperature=frozen.acceptance,
     )
 
 
@@ -239,8 +230,7 @@ def bidirectional_monte_carlo(
     simulated images only. Images of another kind can be harder, soft pixels above all, of which a Bernoulli likelihood
     draws none: there compare with longer chains, and with quadrature where the latents are two.
 
-    The simulation is from `simulate`, or the user's own; all reverse chains of an image start from its one latent. The
-    other arguments are as in `annealed_importance_sampling`.
+    The simulation is from `simulate`, or the user's own. The other arguments are as in `annealed_importance_sampling`.
 
     Raises:
         ValueError: as `annealed_importance_sampling`; or the images are fewer than 2, not as many as the latents, or

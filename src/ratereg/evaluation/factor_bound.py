@@ -71,9 +71,8 @@ def fit_factors(
     others than those that the bound is evaluated on.
 
     Arguments:
-        mean: means of q(z|x) for at least 20 images; leading axes are optional. A member with a value that is NaN,
-            infinite or absurd has a regression that is NaN.
-        log_var: log-variances, like `mean`.
+        mean: means of q(z|x) for at least 20 images.
+        log_var: log-variances of q(z|x).
         factors: of these images, scaled to the unit cube, where they must be uniform and independent.
         seed: seed of weights, batches and latents.
         steps: of training the network.
@@ -81,8 +80,7 @@ def fit_factors(
         batch_size: images a step.
 
     Raises:
-        ValueError: types or shapes do not agree, there are fewer than 20 images, a factor is outside of [0, 1], or a
-            number is too small.
+        ValueError: there are fewer than 20 images, a factor is outside of [0, 1], or a number is too small.
     """
     check_at_least(1, steps=steps, width=width, batch_size=batch_size)
     mean, log_var = checked_posteriors(mean, log_var, least=20)

@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from ratereg.evaluation.posteriors import check_rows, described, nan_if_absurd
+from ratereg.evaluation.posteriors import check_rows, nan_if_absurd
 from ratereg.models import Bernoulli, LatentVariableModel
+from ratereg.models.pixels import described, flat_pixels
 
 __all__ = ["Images", "Quantity", "batches", "checked_images", "encode_batches", "quantity_of", "row_batches"]
 
 Images = Float[Tensor, "..."] | UInt8[Tensor, "..."]
-"""Images (image, pixels) or (image, channel, height, width), with a first axis of the members where each has its own:
-floats as the model was trained on, in [0, 1] for a Bernoulli likelihood, or uint8, which are divided by 255."""
+"""Images in the forms that `flat_pixels` takes."""
 
 Quantity = Literal["log-likelihood", "pseudo-evidence"]
 """What log of the integral of p(z) exp(-D(x, z)) is: see `Likelihood.is_density`."""
@@ -25,36 +25,15 @@ def quantity_of(model: LatentVariableModel, x: Float[Tensor, "*#member image pix
     return "log-likelihood" if model.likelihood.is_density(x) else "pseudo-evidence"
 
 
-def _checked_pixels(name: str, x: object, model: LatentVariableModel) -> Float[Tensor, "..."]:
-    """Return pixels as floats on the model's device: uint8 divided by 255, floats if finite and in range."""
-    if not isinstance(x, Tensor) or not (x.is_floating_point() or x.dtype == torch.uint8):
-        raise ValueError(f"{name} is {described(x)}; give a tensor of floats or uint8.")
-    if x.dtype == torch.uint8:
-        return x.to(model.device).float().div_(255)
-    if not torch.isfinite(x).all():
-        raise ValueError(f"{name} holds NaN or infinity; give finite pixels.")
-    if isinstance(model.likelihood, Bernoulli) and not ((x >= 0) & (x <= 1)).all():
-        raise ValueError(
-            f"{name} holds pixels from {float(x.min()):g} to {float(x.max()):g}, and the likelihood is Bernoulli; give "
-            "floats in [0, 1] or uint8."
-        )
-    return x.to(model.device)
-
-
 @torch.no_grad()
 def checked_images(model: LatentVariableModel, x: Images) -> Float[Tensor, "#member image pixels"]:
     """Return the images on the model's device, flattened, with their member axis, of length 1 if they are shared.
 
     Raises ValueError unless `x` has the shape, the number of pixels and the values that the model takes.
     """
-    x = _checked_pixels("x", x, model)
-    x = x.flatten(-3) if x.ndim in (4, 5) else x
-    if x.ndim not in (2, 3) or 0 in x.shape or (x.ndim == 3 and x.shape[0] not in (1, model.members)):
-        raise ValueError(
-            f"x has shape {tuple(x.shape)}; give (image, pixels) or (member, image, pixels), for 1 or {model.members} "
-            "members and at least one image."
-        )
-    x = x.unsqueeze(0) if x.ndim == 2 else x
+    x = _flat(model, x, "x")
+    if x.shape[1] == 0:
+        raise ValueError("x is empty; give at least one image.")
     try:
         mean, _ = model.encode(x[:, :1])
     except RuntimeError as error:
@@ -89,7 +68,12 @@ def row_batches(
         raise ValueError(f"pixels is {described(pixels)}; give flattened images, (image, pixels).")
     for start in range(0, len(rows), batch_size):
         here = slice(start, start + batch_size)
-        yield here, _checked_pixels("pixels", pixels[rows[here].to(pixels.device)], model).unsqueeze(0)
+        yield here, _flat(model, pixels[rows[here].to(pixels.device)], "pixels")
+
+
+def _flat(model: LatentVariableModel, x: Tensor, name: str) -> Float[Tensor, "#member image pixels"]:
+    unit_range = isinstance(model.likelihood, Bernoulli)
+    return flat_pixels(x, None, model.members, unit_range=unit_range, name=name).to(model.device)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ratereg.evaluation.images import Images, Quantity, batches, checked_images, encode_batches, quantity_of
 from ratereg.evaluation.posteriors import check_at_least, log_prior, normal_noise
-from ratereg.evaluation.standard_errors import checked_population, nan_unless_finite, two_stage_covariance
+from ratereg.evaluation.standard_errors import checked_population, nan_unless_finite, two_stage_error
 from ratereg.models import LatentVariableModel
 
 __all__ = ["ImportanceWeightedBound", "importance_weighted_bound"]
@@ -21,12 +21,10 @@ class ImportanceWeightedBound:
 
     Attributes:
         per_image: L_K of each image, a mean over repeats.
-        bound: the mean over images.
-        bound_se: its standard error over repeated sampling, and over the images where they are a random subset.
+        bound, bound_se: the mean over images, and its standard error.
         effective_sample_size: (sum w)^2 / sum w^2 of the K weights of an image, from 1 to K, a mean over repeats. A few
             or less: the bound rests on single samples, and log p(x) may lie far above it.
-        samples: K.
-        repeats: how many independent sets of K samples each image had.
+        samples, repeats: K, and how many independent sets of K samples each image had.
         quantity: what is bounded.
     """
 
@@ -59,22 +57,20 @@ def importance_weighted_bound(
 
     Each image is given `repeats` independent sets of K samples, whose spread gives the standard error of the mean; it
     says how well L_K is known, not how far log p(x) is above. With a handful of images raise `repeats`. Images are
-    encoded once and samples streamed, so memory does not grow with K. The noise of an image is the same for all
-    members, so that contrasts between them are paired, and does not depend on `batch_size` or `chunk`. A member that
-    has diverged, or whose posteriors are absurd, has NaN.
+    encoded once and samples streamed, so memory does not grow with K.
 
     Arguments:
         model: the ensemble.
-        x: images (image, pixels), of all members alike or with a leading axis of the members; see `images.Images`.
+        x: images.
         samples: K.
-        generator: source of the noise, on the CPU; None takes torch's global one.
+        generator: source of the noise.
         repeats: sets of K samples, at least 2.
-        population: how many images `x` was drawn from at random, without replacement; None if `x` is all there are.
+        population: how many images `x` was drawn from.
         batch_size: images decoded at once, times `chunk`.
         chunk: samples of each image that are decoded at once.
 
     Raises:
-        ValueError: `x` does not fit the model or is not finite, or a number is too small.
+        ValueError: `x` does not fit the model, or a number is too small.
 
     Source: Burda, Grosse and Salakhutdinov (2016), eq. 8.
     """
@@ -104,7 +100,7 @@ def importance_weighted_bound(
     return ImportanceWeightedBound(
         per_image=per_image,
         bound=per_image.mean(1),
-        bound_se=two_stage_covariance(values, values, population).sqrt(),
+        bound_se=two_stage_error(values, population),
         effective_sample_size=(2 * log_sum - log_sum_of_squares).exp().mean(1),
         samples=samples,
         repeats=repeats,

@@ -20,7 +20,7 @@ from ratereg.evaluation.posteriors import (
     negative_entropy,
     sample_posteriors,
 )
-from ratereg.evaluation.standard_errors import steadied, two_stage_covariance
+from ratereg.evaluation.standard_errors import steadied, two_stage_error
 from ratereg.models import Prior, StandardGaussian
 
 __all__ = ["RateDecomposition", "ReferenceDecomposition", "decompose_rate", "decompose_rate_under"]
@@ -64,19 +64,16 @@ class RateDecomposition:
 class ReferenceDecomposition:
     """The rate of one set of images, split by the aggregate posterior of another one, the reference. In nats, float64.
 
-    With test images and the training images as reference: `rate = information_under_reference +
-    marginal_under_reference` holds to rounding, and so does the same of the Monte Carlo means. Neither part is a mutual
-    information or a divergence, and the first has no ceiling.
+    `rate = information_under_reference + marginal_under_reference` holds to rounding, and so does the same of the Monte
+    Carlo means. Neither part is a mutual information or a divergence, and the first has no ceiling.
 
     Attributes:
-        rate: mean of KL(q(z|x) || p(z)) over the images; see `RateDecomposition`.
+        rate, rate_mc, queries: as in `RateDecomposition`.
         information_under_reference: E[log q(z|x) - log q_ref(z)] = I(x;z) + KL(q(z) || q_ref(z)), of the images' own I
             and q(z).
         marginal_under_reference: E[log q_ref(z) - log p(z)] = KL(q(z) || p(z)) - KL(q(z) || q_ref(z)).
         aggregate_divergence: KL(q(z) || q_ref(z)), from the images' own aggregate posterior to the reference's.
         ..._se: standard errors, the reference being given.
-        rate_mc, information_under_reference_mc, marginal_under_reference_mc: plain means over queries and draws.
-        queries: how many images were sampled from.
     """
 
     rate: Float64[Tensor, "*lead"]
@@ -112,15 +109,12 @@ def decompose_rate(
     KL is then the rate less the sampled information, near collapse (0) it is sampled itself. For a prior without a
     closed-form rate, the negative entropy of q(z|x) takes the rate's place.
 
-    Standard errors are conditional on the images when all are queried, else with the spread between images and the
-    finite-population correction. Intervals of 95% covered the truth in 91% to 96% of repetitions, but in about 90% with
-    30 queries of two draws each.
+    Intervals of 95% covered the truth in 91% to 96% of repetitions, but in about 90% with 30 queries of two draws each.
 
     Arguments:
-        mean: means of q(z|x_n) for all N images; leading axes, such as the member, are optional and share the noise. A
-            member with a value that is NaN, infinite or absurd (`posteriors.nan_if_absurd`) has NaN.
-        log_var: log-variances of q(z|x_n), like `mean`.
-        generator: source of the noise, on the CPU; None takes torch's global one.
+        mean: means of q(z|x_n) for all N images.
+        log_var: log-variances of q(z|x_n).
+        generator: source of the noise.
         queries: rows of the images to draw z for; None for all of them.
         draws: samples of z per queried image, at least 2.
         prior: p(z), whose members are those of the leading axes; None for the standard Gaussian.
@@ -128,7 +122,7 @@ def decompose_rate(
             over a cluster.
 
     Raises:
-        ValueError: types, devices or shapes do not agree, there is no image or no query, or `draws` is below 2.
+        ValueError: an argument does not fit the others, there is no image or no query, or `draws` is below 2.
 
     Source: Hoffman and Johnson (2016), ELBO surgery, for the split.
 
@@ -171,8 +165,8 @@ def decompose_rate_under(
 ) -> ReferenceDecomposition:
     """Split the rate of some images, say of the test set, by the aggregate posterior of a reference, the training set.
 
-    `reference_mean` and `reference_log_var` are of q(z|x_n) for all images of the reference, with the same leading axes
-    and latents. The other arguments, and the errors, are as in `decompose_rate`.
+    `reference_mean` and `reference_log_var` are of q(z|x_n) for all images of the reference; the other arguments, and
+    the errors, as in `decompose_rate`.
     """
     terms = _Terms(mean, log_var, generator, queries, draws, prior, aggregate)
     reference = terms.log_mixture(reference_mean, reference_log_var)
@@ -227,7 +221,7 @@ class _Terms:
         else:
             self.control = self.own - negative_entropy(log_var).mean(-1)[..., None, None]
             self.rate = (self.sampled_rate - self.control).mean((-2, -1))
-            self.rate_se = self._error(self.sampled_rate - self.control)
+            self.rate_se = two_stage_error(self.sampled_rate - self.control, self.images)
 
     def log_mixture(
         self, mean: Float[Tensor, "*lead component latent"], log_var: Float[Tensor, "*lead component latent"]
@@ -245,7 +239,4 @@ class _Terms:
             return value, error, error
         # The same samples less the same control: both parts add up to the rate.
         rest = self.own - mixture - (1 - coefficient[..., None, None]) * self.control
-        return value, error, self._error(rest)
-
-    def _error(self, term: Float64[Tensor, "*lead draw query"]) -> Float64[Tensor, "*lead"]:
-        return two_stage_covariance(term, term, self.images).clamp_min(0).sqrt()
+        return value, error, two_stage_error(rest, self.images)

@@ -20,13 +20,7 @@ __all__ = ["MarginalKLSplit", "active_units", "rate_per_dimension", "split_margi
 def rate_per_dimension(
     mean: Float[Tensor, "*lead image latent"], log_var: Float[Tensor, "*lead image latent"]
 ) -> Float64[Tensor, "*lead latent"]:
-    """Return the rate of each latent dimension to the standard Gaussian, a mean over images; they add up to the rate.
-
-    A member with a value that is NaN, infinite or absurd has NaN.
-
-    Raises:
-        ValueError: types, devices or shapes do not agree, or there is no image.
-    """
+    """Return the rate of each latent dimension to the standard Gaussian, a mean over images, in nats."""
     mean, log_var = (values.double() for values in checked_posteriors(mean, log_var))
     return ((mean.square() + log_var.exp() - 1 - log_var) / 2).mean(-2)
 
@@ -37,7 +31,7 @@ def active_units(mean: Float[Tensor, "*lead image latent"], threshold: float = 0
     A member with a mean that is NaN, infinite or absurd has none in use.
 
     Raises:
-        ValueError: there are fewer than two images, whose means have no variance; or `threshold` is negative.
+        ValueError: there are fewer than two images, or `threshold` is negative.
 
     Source: Burda et al. (2016), section 5.2.
     """

@@ -18,6 +18,12 @@ from ratereg.models import Gaussian, StandardGaussian
 
 __all__ = ["LinearVAE", "spiked_limit"]
 
+Mean = Float[Tensor, " pixels"]
+"""The mean of images."""
+
+Covariance = Float[Tensor, "pixels pixels"]
+"""The covariance of images, with divisor N."""
+
 _GRID = 20_001
 """Points of the grid that the Marchenko-Pastur law is integrated on."""
 
@@ -29,14 +35,14 @@ _ROUNDING = 1e-6
 class LinearVAE:
     """An ensemble of linear VAEs, as any other model for the estimators, and in closed form.
 
-    The closed forms take a mean and a covariance of images, with divisor N, so of given images or of a population.
+    The closed forms take the mean and the covariance of given images or of a population, and raise ValueError if these
+    do not fit.
 
     Attributes:
         decoder_weight, decoder_bias: W and b.
         encoder_weight, encoder_bias: V and c.
         log_var: of q(z|x), the same for all images.
         likelihood: p(x|z), with s as its `scale`.
-        prior: p(z).
     """
 
     decoder_weight: Float64[Tensor, "member pixels latent"]
@@ -50,8 +56,8 @@ class LinearVAE:
     @classmethod
     def optimum(
         cls,
-        mean: Float[Tensor, " pixels"],
-        covariance: Float[Tensor, "pixels pixels"],
+        mean: Mean,
+        covariance: Covariance,
         betas: Sequence[float],
         latent_dim: int,
         scale: float,
@@ -63,8 +69,8 @@ class LinearVAE:
         variance tau / l_i. Else it equals the prior, and the decoder ignores it.
 
         Arguments:
-            mean: of the training images.
-            covariance: of the training images, positive semi-definite.
+            mean: mean of the training images.
+            covariance: covariance of the training images, positive semi-definite.
             betas: weights of the rate.
             latent_dim: latent dimensions d.
             scale: the decoder's standard deviation s, in units of pixels.
@@ -122,17 +128,13 @@ class LinearVAE:
         """Return the mean of p(x|z)."""
         return z.double() @ self.decoder_weight.mT + self.decoder_bias[:, None]
 
-    def rate(
-        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
-    ) -> Float64[Tensor, " member"]:
-        """Return the rate of images with this mean and covariance; ValueError, here and below, if these do not fit."""
+    def rate(self, mean: Mean, covariance: Covariance) -> Float64[Tensor, " member"]:
+        """Return the rate of images with this mean and covariance."""
         z_mean, z_covariance = self.aggregate(mean, covariance)
         square = z_mean.square() + z_covariance.diagonal(dim1=-2, dim2=-1)
         return (square - 1 - self.log_var).sum(-1) / 2
 
-    def distortion(
-        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
-    ) -> Float64[Tensor, " member"]:
+    def distortion(self, mean: Mean, covariance: Covariance) -> Float64[Tensor, " member"]:
         """Return the distortion of images with this mean and covariance."""
         mean, covariance = _checked_moments(mean, covariance)
         error = mean - self.decode(self.encode(mean[None, None])[0])[:, 0]
@@ -145,21 +147,19 @@ class LinearVAE:
         return (square / variance + len(mean) * math.log(2 * math.pi * variance)) / 2
 
     def aggregate(
-        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
+        self, mean: Mean, covariance: Covariance
     ) -> tuple[Float64[Tensor, "member latent"], Float64[Tensor, "member latent latent"]]:
         """Return the mean and covariance of the aggregate posterior q(z); it is Gaussian where q(x) is."""
         mean, covariance = _checked_moments(mean, covariance)
         spread = self.encoder_weight @ covariance @ self.encoder_weight.mT
         return self.encoder_weight @ mean + self.encoder_bias, spread + torch.diag_embed(self.log_var.exp())
 
-    def mutual_information(self, covariance: Float[Tensor, "pixels pixels"]) -> Float64[Tensor, " member"]:
+    def mutual_information(self, covariance: Covariance) -> Float64[Tensor, " member"]:
         """Return I(x;z) for Gaussian images with this covariance: (log det Cov(z) - log det Cov(z|x)) / 2."""
         _, z_covariance = self.aggregate(covariance.new_zeros(len(covariance)), covariance)
         return (torch.logdet(z_covariance) - self.log_var.sum(-1)) / 2
 
-    def marginal_kl(
-        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
-    ) -> Float64[Tensor, " member"]:
+    def marginal_kl(self, mean: Mean, covariance: Covariance) -> Float64[Tensor, " member"]:
         """Return KL(q(z) || p(z)) for Gaussian images with this mean and covariance."""
         z_mean, z_covariance = self.aggregate(mean, covariance)
         square = z_mean.square().sum(-1) + _trace(z_covariance)
@@ -170,9 +170,7 @@ class LinearVAE:
         log_prob: Tensor = self._marginal().log_prob(x.double())
         return log_prob
 
-    def expected_log_prob(
-        self, mean: Float[Tensor, " pixels"], covariance: Float[Tensor, "pixels pixels"]
-    ) -> Float64[Tensor, " member"]:
+    def expected_log_prob(self, mean: Mean, covariance: Covariance) -> Float64[Tensor, " member"]:
         """Return the mean of log p(x) over images with this mean and covariance."""
         mean, covariance = _checked_moments(mean, covariance)
         marginal = self._marginal()

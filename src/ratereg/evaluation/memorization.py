@@ -40,20 +40,19 @@ def optimal_decoder(
 ) -> tuple[Float[Tensor, "*lead query pixels"], Float64[Tensor, "*lead query"]]:
     """Return x*(z), the weighted average of the training images, and the perplexity exp(H(w)) of its weights.
 
-    The perplexity is the number of training images, between 1 and N, that the average is effectively over. The training
-    images are passed block by block, so that memory does not grow with queries x training images. NaN is as in
-    `aggregate_log_prob`.
+    The perplexity is the number of training images, between 1 and N, that the average is effectively over. Memory does
+    not grow with queries x training images.
 
     Arguments:
-        z: where to decode; leading axes, such as the member, are optional.
-        mean: means of the posteriors of the N training images, with the same leading axes.
-        log_var: log-variances, like `mean`.
-        pixels: all images, flattened, uint8 or floats in [0, 1].
+        z: where to decode.
+        mean: means of the posteriors of the N training images.
+        log_var: log-variances of these posteriors.
+        pixels: all images.
         rows: the training images, in the order of `mean`.
         block_size: training images taken at once.
 
     Raises:
-        ValueError: types or shapes do not agree, there is no training image, or a block is empty.
+        ValueError: an argument does not fit the others, there is no training image, or a block is empty.
 
     Source: Shu et al. (2018), Amortized inference regularization, Theorem 1.
     """
@@ -116,17 +115,16 @@ def memorization(
 ) -> Memorization:
     """Compare a model's outputs for test images with the optimum of an infinitely flexible decoder.
 
-    The noise of an image is the same for all members, so that contrasts between them are paired. A member that has
-    diverged has NaN, and some training image as the nearest.
+    A member that has diverged has NaN, and some training image as the nearest.
 
     Arguments:
         model: the ensemble.
-        pixels: all images, flattened, uint8 or floats in [0, 1].
+        pixels: all images.
         train: rows of all training images.
         test: rows of the images to decode.
         train_encodings: of `train`, from `encode`.
-        test_encodings: of `test`.
-        generator: source of the noise, on the CPU; None takes torch's global one.
+        test_encodings: of `test`, from `encode`.
+        generator: source of the noise.
         batch_size: test images decoded at once.
         block_size: training images taken at once.
 
@@ -187,12 +185,8 @@ def distances_to_training(
 ) -> Float64[Tensor, " test"]:
     """Return for each test image the distance to the nearest training image, in the unit cube of the factors.
 
-    All pairs are compared, on the device of the factors.
-
-    Arguments:
-        train: factors of the training images, scaled to the unit cube.
-        test: factors of the test images, scaled alike.
-        periods: period of each factor that is a circle, in units of the cube; infinity for the others.
+    `train` and `test` are the factors of the images, scaled to the unit cube. `periods` has the period of each factor
+    that is a circle, in units of the cube, and infinity for the others.
 
     Raises:
         ValueError: there is no training image, a value is NaN or infinite, or the factors are not as many as `periods`.

@@ -29,21 +29,24 @@ __all__ = ["OptimalCurve", "geometric_schedule", "optimal_rate_distortion"]
 _ENOUGH = 0.25
 """The share of the chains that must count in effect, in every image, for a point to be relied on."""
 
+_OFFSET = 0.01
+"""Temperature from which on the steps of the schedule have equal ratios."""
 
-def geometric_schedule(temperatures: int, last: float, offset: float = 0.01) -> list[float]:
-    """Return temperatures from 0 to `last` in `temperatures` steps: equal ratios above `offset`, equal steps below.
 
-    t_k = offset [(1 + last / offset)^(k / temperatures) - 1]. The path from the prior changes by about the same amount
-    for each doubling of t, from where t times the spread of the distortion is about 1.
+def geometric_schedule(temperatures: int, last: float) -> list[float]:
+    """Return temperatures from 0 to `last` in `temperatures` steps: equal ratios above 0.01, equal steps below.
+
+    t_k = 0.01 [(1 + last / 0.01)^(k / temperatures) - 1]. The path from the prior changes by about the same amount for
+    each doubling of t, from where t times the spread of the distortion is about 1.
 
     Raises:
-        ValueError: `temperatures` is below 1, or `last` or `offset` is not positive.
+        ValueError: `temperatures` is below 1, or `last` is not positive.
     """
     check_at_least(1, temperatures=temperatures)
-    if not (0 < last < math.inf and 0 < offset < math.inf):
-        raise ValueError(f"last and offset are {last!r} and {offset!r}; give positive temperatures.")
-    growth = math.log1p(last / offset) / temperatures
-    return [*(offset * math.expm1(growth * k) for k in range(temperatures)), float(last)]
+    if not 0 < last < math.inf:
+        raise ValueError(f"last is {last!r}; give a positive temperature.")
+    growth = math.log1p(last / _OFFSET) / temperatures
+    return [*(_OFFSET * math.expm1(growth * k) for k in range(temperatures)), float(last)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +70,6 @@ class OptimalCurve:
     effective_sample_size: Float64[Tensor, "member point"]
     reliable: Bool[Tensor, "member point"]
 
-    @property
-    def covered(self) -> list[tuple[float, float] | None]:
-        """The smallest and largest beta of each member's reliable points; None where it has none."""
-        reached = [self.betas[mask] for mask in self.reliable]
-        return [(float(betas.min()), float(betas.max())) if len(betas) else None for betas in reached]
-
 
 def optimal_rate_distortion(
     model: LatentVariableModel,
@@ -88,21 +85,13 @@ def optimal_rate_distortion(
 ) -> OptimalCurve:
     """Trace the rate-distortion curve of each member's decoder, by annealing from the prior to t = 1 / min(betas).
 
-    The smaller beta is, the longer the way from the prior, and the more temperatures it takes; `reliable` and `covered`
-    say how far the run got. At t = 1 the sum rate + distortion is the estimate of -log p(x), or minus the log of the
+    The smaller beta is, the longer the way from the prior, and the more temperatures it takes; `reliable` says how far
+    the run got. At t = 1 the sum rate + distortion is the estimate of -log p(x), or minus the log of the
     pseudo-evidence on soft pixels. A float32 decoder's distortion has an error of about 1e-7 of its size, which t
-    multiplies. A member whose decoder gives NaN has NaN.
+    multiplies.
 
-    Arguments:
-        model: the ensemble.
-        x: images (image, pixels), of all members alike or with a leading axis of the members; see `images.Images`.
-        betas: where to record points, in any order.
-        chains: for each image and member, at least 2.
-        temperatures: steps of `geometric_schedule`, to which the recorded points are added.
-        leapfrog: as in `annealed_importance_sampling`.
-        seed: seed of the noise.
-        population: how many images `x` was drawn from; None when these are all there are.
-        decodes: as in `annealed_importance_sampling`.
+    Points are recorded at the `betas`, which may come in any order, and their temperatures are added to the
+    `temperatures` steps of `geometric_schedule`. The other arguments are as in `annealed_importance_sampling`.
 
     Raises:
         ValueError: an argument is out of its range, or `x` does not fit the model.

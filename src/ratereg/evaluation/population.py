@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ratereg.evaluation.aggregate import aggregate_log_prob, component_log_prob
 from ratereg.evaluation.posteriors import check_at_least, checked_posteriors, negative_entropy, sample_posteriors
-from ratereg.evaluation.standard_errors import INFINITE, two_stage_covariance
+from ratereg.evaluation.standard_errors import INFINITE, two_stage_error
 
 __all__ = [
     "FittedMarginal",
@@ -68,15 +68,14 @@ def population_information(
     others' mixture (infinitesimal jackknife).
 
     Arguments:
-        mean: means of q(z|x) for independent images of the population; leading axes are optional and share the noise. A
-            member with a value that is NaN, infinite or absurd has NaN.
-        log_var: log-variances, like `mean`.
-        generator: source of the noise and of the groups, on the CPU; None takes torch's global one.
+        mean: means of q(z|x) for independent images of the population.
+        log_var: log-variances of q(z|x).
+        generator: source of the noise and of the groups.
         sizes: numbers of images, each at least 2; None for powers of two up to all images.
         draws: samples of z per image.
 
     Raises:
-        ValueError: types or shapes do not agree, a size is impossible, or `draws` is below 1.
+        ValueError: an argument does not fit the others, a size is impossible, or `draws` is below 1.
 
     Source: Poole et al. (2019), the bounds for a known conditional density, and its leave-one-out form.
     """
@@ -162,9 +161,8 @@ def fit_marginal(
 ) -> FittedMarginal:
     """Fit a density of z to the posteriors of at least four images: a kernel density estimate.
 
-    The width is the one, of a grid, under which one half of the images describes the other half's latents best; leading
-    axes are optional, and each has a width of its own. The images must be others than those that a bound is evaluated
-    on. Errors and NaN are as in `population_information`.
+    The width is the one, of a grid, under which one half of the images describes the other half's latents best, for
+    each member by itself. The images must be others than those that a bound is evaluated on.
     """
     posteriors = checked_posteriors(mean, log_var, least=4)
     images = mean.shape[-2]
@@ -224,7 +222,7 @@ def bound_by_size(terms: Float64[Tensor, "*lead draw image"], sizes: Sequence[in
     return InformationBound(
         tuple(sizes),
         torch.stack([some.mean((-2, -1)) for some in first]),
-        torch.stack([two_stage_covariance(some, some, INFINITE).clamp_min(0).sqrt() for some in first]),
+        torch.stack([two_stage_error(some, INFINITE) for some in first]),
         torch.full((len(sizes),), math.inf, dtype=torch.float64, device="cpu"),
     )
 

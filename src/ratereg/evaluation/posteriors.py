@@ -8,6 +8,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ratereg.models import LatentVariableModel, Prior, StandardGaussian
+from ratereg.models.pixels import described
 
 __all__ = [
     "check_at_least",
@@ -16,7 +17,6 @@ __all__ = [
     "check_rows",
     "checked_posteriors",
     "checked_queries",
-    "described",
     "draw_prior",
     "log_prior",
     "nan_if_absurd",
@@ -170,10 +170,3 @@ def draw_prior(
             "members and latent dimensions."
         )
     return z.to(model.device, torch.float64).expand(model.members, -1, -1)
-
-
-def described(value: object) -> str:
-    """Return the type of a value, and the shape and device of a tensor, for an error."""
-    if isinstance(value, Tensor):
-        return f"{value.dtype} {tuple(value.shape)} on {value.device}"
-    return f"a {type(value).__name__}"

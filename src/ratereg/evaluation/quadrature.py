@@ -56,23 +56,20 @@ def evidence_by_quadrature(
     x: Images,
     *,
     tolerance: float = 1e-3,
-    width: float = 1.0,
     batch_size: int = 2048,
 ) -> EvidenceByQuadrature:
     """Return log of the integral over z of p(z) exp(-D(x, z)) for models of one or two latents, in nats.
 
-    The first cells, all latents in [-8, 8], are the same for all images and decoded once. Cells that may still hold
-    more than their share of the tolerated error are halved along each side; those near the encoder's mean also while
-    none of their nodes comes up to the value at that mean, so that narrow peaks are found. Memory does not grow with
-    images x pixels. An image has NaN for a member that decodes to NaN or infinity, or encodes an image further than 40
-    from the origin.
+    The first cells, of width 1 and 4 or 16 nodes each, are the same for all images and decoded once. Cells that may
+    still hold more than their share of the tolerated error are halved along each side; those near the encoder's mean
+    also while none of their nodes comes up to the value at that mean, so that narrow peaks are found. Memory does not
+    grow with images x pixels. A member that encodes an image further than 40 from the origin has NaN.
 
     Arguments:
         model: the ensemble.
-        x: images (image, pixels), of all members alike or with a leading axis of the members; see `images.Images`.
+        x: images.
         tolerance: of the error, in nats. Models in float32 do not reach a very small one; the result's `error` says
             what was reached.
-        width: of the first cells, each evaluated at 4 or 16 points.
         batch_size: latents decoded at once.
 
     Raises:
@@ -80,21 +77,19 @@ def evidence_by_quadrature(
     """
     x = checked_images(model, x)
     check_at_least(1, batch_size=batch_size)
-    for name, value in (("tolerance", tolerance), ("width", width)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} is {value}; give a positive number.")
+    if not 0 < tolerance < math.inf:
+        raise ValueError(f"tolerance is {tolerance}; give a positive number.")
     images = x.shape[1]
     mean, _ = encode_batches(model, images, batches(x, batch_size))
     dtype, latent = mean.dtype, mean.shape[-1]
     if latent > 2:
         raise ValueError(f"model has {latent} latents; quadrature takes one or two. Sample for more.")
     mean = mean.masked_fill(~(mean.abs() <= _FURTHEST_MEAN).flatten(1).all(1)[:, None, None], math.nan).double()
-    reach = width * math.ceil(max(_REACH, 1.5 * float(mean.abs().nan_to_num(0).max())) / width)
+    reach = math.ceil(max(_REACH, 1.5 * float(mean.abs().nan_to_num(0).max())))
     rule = _Rule(latent, model.device)
-    along = torch.arange(round(2 * reach / width), dtype=torch.float64, device=model.device) * width - reach
+    along = torch.arange(-reach, reach, dtype=torch.float64, device=model.device)
     corner = torch.cartesian_prod(*[along] * latent).view(-1, latent)
-    first = _Cells(corner, torch.full_like(corner[:, 0], width))
-    # The first cells are the same for all images, and decoded once.
+    first = _Cells(corner, torch.ones_like(corner[:, 0]))
     values = _log_joint(model, x, dtype, batch_size, rule.points(first))
     results = []
     for image in range(images):

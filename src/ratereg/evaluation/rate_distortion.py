@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ratereg.evaluation.images import encode_batches, row_batches
 from ratereg.evaluation.posteriors import check_at_least, normal_noise
-from ratereg.evaluation.standard_errors import nan_unless_finite, two_stage_covariance
+from ratereg.evaluation.standard_errors import nan_unless_finite, two_stage_error
 from ratereg.models import LatentVariableModel
 
 __all__ = ["Encodings", "Pixels", "distortion", "distortion_per_draw", "encode", "mean_over_images"]
@@ -50,7 +50,7 @@ def encode(
 
     Arguments:
         model: the ensemble.
-        pixels: all images, flattened, uint8 or floats in [0, 1].
+        pixels: all images.
         rows: the images to encode, at least one.
         batch_size: images encoded at once.
         seed: seed of the latents that the rate is evaluated at, where the prior has no closed form of it.
@@ -83,7 +83,7 @@ def distortion_per_draw(
     draws: int = 2,
     batch_size: int = 2048,
 ) -> Float64[Tensor, "member draw image"]:
-    """Return the distortion of each image at each draw of z, in nats; arguments are those of `distortion`."""
+    """Return the distortion of each image at each draw of z, in nats; arguments as in `distortion`."""
     check_at_least(1, draws=draws, batch_size=batch_size)
     if encodings.mean.shape[:2] != (model.members, len(rows)):
         raise ValueError(
@@ -112,16 +112,15 @@ def distortion(
 ) -> tuple[Float64[Tensor, " member"], Float64[Tensor, " member"]]:
     """Return the mean distortion over images, and its standard error, in nats, for each member.
 
-    The noise of an image is the same for all members, so that contrasts between them are paired. Means are over images
-    and not over batches, so a short last batch has no greater weight. An infinite distortion becomes NaN.
+    Means are over images and not over batches, so a short last batch has no greater weight.
 
     Arguments:
         model: the ensemble.
-        pixels: all images, as `encode` takes them.
+        pixels: all images.
         rows: the images to measure on.
-        encodings: of the same `rows`.
-        generator: source of the noise, on the CPU; None takes torch's global one.
-        population: how many images `rows` were drawn from; their number when these are all there are.
+        encodings: of the same `rows`, from `encode`.
+        generator: source of the noise.
+        population: how many images `rows` were drawn from.
         draws: samples of z per image, at least 2.
         batch_size: images decoded at once.
 
@@ -136,4 +135,4 @@ def mean_over_images(
     values: Float64[Tensor, "member draw image"], population: int
 ) -> tuple[Float64[Tensor, " member"], Float64[Tensor, " member"]]:
     """Return the mean over images and draws of a cost, and its standard error; `population` as in `distortion`."""
-    return values.mean((1, 2)), two_stage_covariance(values, values, population).sqrt()
+    return values.mean((1, 2)), two_stage_error(values, population)

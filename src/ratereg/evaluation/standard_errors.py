@@ -16,6 +16,7 @@ __all__ = [
     "nan_unless_finite",
     "steadied",
     "two_stage_covariance",
+    "two_stage_error",
 ]
 
 INFINITE = 2**62
@@ -48,6 +49,11 @@ def two_stage_covariance(
     return covariance
 
 
+def two_stage_error(values: Float64[Tensor, "*lead draw image"], population: int) -> Float64[Tensor, "*lead"]:
+    """Return the standard error of the mean over draws and images; see `two_stage_covariance`."""
+    return two_stage_covariance(values, values, population).sqrt()
+
+
 def steadied(
     term: Float64[Tensor, "*lead draw image"], control: Float64[Tensor, "*lead draw image"], population: int
 ) -> tuple[Float64[Tensor, "*lead"], Float64[Tensor, "*lead"], Float64[Tensor, "*lead"]]:
@@ -64,8 +70,7 @@ def steadied(
     mean = residual.mean((-2, -1), keepdim=True)
     # The coefficient follows the images with most of the control's variance, and makes their residuals too small.
     raised = mean + (residual - mean) / (1 - _shares(control, population)).unsqueeze(-2)
-    error = two_stage_covariance(raised, raised, population).clamp_min(0).sqrt()
-    return residual.mean((-2, -1)), error, coefficient
+    return residual.mean((-2, -1)), two_stage_error(raised, population), coefficient
 
 
 def _shares(control: Float64[Tensor, "*lead draw image"], population: int) -> Float64[Tensor, "*lead image"]:
@@ -113,7 +118,7 @@ def mean_and_error(
     draws = left_out.shape[-1]
     pseudo = (draws * whole.unsqueeze(-1) - (draws - 1) * left_out).transpose(-1, -2)
     mean = whole.mean(-1)
-    error = two_stage_covariance(pseudo, pseudo, population).clamp_min(0).sqrt()
+    error = two_stage_error(pseudo, population)
     bias = mean - pseudo.mean((-2, -1))
     return nan_unless_finite(mean), nan_unless_finite(error), nan_unless_finite(bias)
 

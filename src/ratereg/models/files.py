@@ -1,20 +1,14 @@
 """Models in files: a VAE's weights with the settings that rebuild it, in one safetensors file."""
 
-import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from ratereg.models.settings import from_settings, to_settings
 from ratereg.models.vae import VAE
-from ratereg.storage import StorageError, writing
+from ratereg.storage import StorageError, tensors_digest, written_file
 
 __all__ = ["load_model", "save_model"]
 
@@ -24,20 +18,10 @@ _KEY = "ratereg.VAE"
 def save_model(vae: VAE, path: Path) -> None:
     """Write weights and settings to `path`; see `VAE.save`."""
     weights = {name: weight.detach().cpu().contiguous() for name, weight in vae.state_dict().items()}
-    settings = {
-        "network": to_settings(vae.network),
-        "likelihood": to_settings(vae.likelihood),
-        "prior": to_settings(vae.prior),
-        "image_shape": list(vae.image_shape),
-        "members": vae.members,
-    }
-    text = json.dumps(settings)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            whole = Path(folder, path.name)
-            save_file(weights, whole, metadata={_KEY: text, "digest": _digest(text, weights)})
-            os.replace(whole, path)
+    parts = {name: to_settings(getattr(vae, name)) for name in ("network", "likelihood", "prior")}
+    text = json.dumps(parts | {"image_shape": list(vae.image_shape), "members": vae.members})
+    with written_file(path) as new:
+        save_file(weights, new, metadata={_KEY: text, "digest": tensors_digest(weights, text)})
 
 
 def load_model(path: str | Path) -> VAE:
@@ -59,7 +43,7 @@ def load_model(path: str | Path) -> VAE:
         raise StorageError(f"{path} is damaged, or not a safetensors file: {error}.") from error
     if _KEY not in metadata:
         raise StorageError(f"{path} holds tensors, but not a model that VAE.save wrote.")
-    if metadata.get("digest") != _digest(metadata[_KEY], weights):
+    if metadata.get("digest") != tensors_digest(weights, metadata[_KEY]):
         raise StorageError(f"{path} is damaged: settings and weights are not those that were saved. Use a copy.")
     settings = json.loads(metadata[_KEY])
     network, likelihood, prior = (from_settings(settings[name]) for name in ("network", "likelihood", "prior"))
@@ -69,12 +53,3 @@ def load_model(path: str | Path) -> VAE:
     except RuntimeError as error:
         raise StorageError(f"{path} does not fit {network} with the prior {prior.label!r}: {error}") from error
     return vae
-
-
-def _digest(text: str, weights: Mapping[str, Tensor]) -> str:
-    """Return a digest of the settings, and of the tensors' names, types, shapes and values."""
-    digest = hashlib.sha256(text.encode())
-    for name, weight in sorted(weights.items()):
-        digest.update(json.dumps([name, str(weight.dtype), *weight.shape]).encode())
-        digest.update(weight.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

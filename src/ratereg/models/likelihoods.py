@@ -19,30 +19,25 @@ class Likelihood(Protocol):
     @property
     def label(self) -> str:
         """The likelihood in words, for tables."""
-        ...
 
     def distortion(
         self, parameters: Float[Tensor, "*lead pixels"], x: Float[Tensor, "*#lead pixels"]
     ) -> Float[Tensor, "*lead"]:
         """Return -log p(x|z) in nats, summed over pixels and channels."""
-        ...
 
     def mean(self, parameters: Float[Tensor, "*lead pixels"]) -> Float[Tensor, "*lead pixels"]:
         """Return the expected pixel values."""
-        ...
 
     def sample(
         self, parameters: Float[Tensor, "*lead pixels"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "*lead pixels"]:
         """Draw images; the generator is on the CPU."""
-        ...
 
     def is_density(self, x: Float[Tensor, "*lead pixels"]) -> bool:
         """Return whether exp(-distortion) is a normalized density of images like `x`.
 
         Where it is not, log p(x) and every bound on it is a pseudo-evidence.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -52,10 +47,7 @@ class Bernoulli:
     On pixels strictly between 0 and 1 the distortion is a cross-entropy, not the negative log of a normalized density.
     """
 
-    @property
-    def label(self) -> str:
-        """The likelihood in words, for tables."""
-        return "bernoulli"
+    label = "bernoulli"
 
     def distortion(
         self, parameters: Float[Tensor, "*lead pixels"], x: Float[Tensor, "*#lead pixels"]
@@ -67,8 +59,7 @@ class Bernoulli:
         Raises:
             ValueError: `x` does not fit the logits.
         """
-        logits = _at_least_float32(parameters)
-        targets = _fitting(x, logits)
+        logits, targets = _matched(parameters, x)
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(-1)
 
     def mean(self, parameters: Float[Tensor, "*lead pixels"]) -> Float[Tensor, "*lead pixels"]:
@@ -118,9 +109,9 @@ class Gaussian:
         Raises:
             ValueError: `x` does not fit the means.
         """
-        means = _at_least_float32(parameters)
+        means, x = _matched(parameters, x)
         log_normalizer = means.shape[-1] * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
-        return ((_fitting(x, means) - means) / self.scale).square().sum(-1) / 2 + log_normalizer
+        return ((x - means) / self.scale).square().sum(-1) / 2 + log_normalizer
 
     def mean(self, parameters: Float[Tensor, "*lead pixels"]) -> Float[Tensor, "*lead pixels"]:
         """Return the expected pixel values."""
@@ -138,17 +129,14 @@ class Gaussian:
         return True
 
 
-def _at_least_float32(parameters: Tensor) -> Tensor:
+def _matched(parameters: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return parameters of float32 at least, and images of their type and, as a view, of their shape."""
     if not parameters.is_floating_point():
         raise ValueError(f"distortion: parameters are {parameters.dtype}; give floats.")
-    return parameters.to(torch.promote_types(parameters.dtype, torch.float32))
-
-
-def _fitting(x: Tensor, parameters: Tensor) -> Tensor:
-    """Return images in the type of the parameters and, as a view, in their shape."""
+    parameters = parameters.to(torch.promote_types(parameters.dtype, torch.float32))
     try:
         if x.shape[-1:] == parameters.shape[-1:] and x.device == parameters.device and x.is_floating_point():
-            return x.to(parameters.dtype).expand(parameters.shape)
+            return parameters, x.to(parameters.dtype).expand(parameters.shape)
     except RuntimeError:
         pass  # the other axes do not fit, which the error below says for all cases
     raise ValueError(

@@ -21,35 +21,28 @@ class Network(Protocol):
     @property
     def name(self) -> str:
         """The name of the architecture's family, for tables."""
-        ...
 
     @property
     def layers(self) -> int:
         """The encoder's layers of the family's kind."""
-        ...
 
     @property
     def width(self) -> int:
         """Units, or channels, of the first layer."""
-        ...
 
     @property
     def latent_dim(self) -> int:
         """Dimensions of the latent space."""
-        ...
 
     @property
     def label(self) -> str:
         """The architecture in words, for tables and legends."""
-        ...
 
     def build_encoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> nn.Module:
         """Return the encoder: from pixels to the mean and log-variance of each latent dimension, side by side."""
-        ...
 
     def build_decoder(self, image_shape: tuple[int, int, int], generators: Sequence[torch.Generator]) -> nn.Module:
         """Return the decoder: from a latent to one likelihood parameter per pixel."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -76,6 +69,7 @@ class MLP:
     hidden: Sequence[int] | None = None
     encoder: Sequence[int] | None = None
     decoder: Sequence[int] | None = None
+    name = "mlp"
 
     def __post_init__(self) -> None:
         _check_integers("MLP", 0, layers=self.layers)
@@ -108,11 +102,6 @@ class MLP:
     def __repr__(self) -> str:
         given = ((field.name, getattr(self, field.name)) for field in fields(self))
         return f"MLP({', '.join(f'{name}={value!r}' for name, value in given if value is not None)})"
-
-    @property
-    def name(self) -> str:
-        """The name of the architecture's family, for tables."""
-        return "mlp"
 
     @property
     def label(self) -> str:
@@ -159,19 +148,11 @@ class Convolutional:
 
     width: int = 32
     latent_dim: int = 10
+    name = "convolutional"
+    layers = 2
 
     def __post_init__(self) -> None:
         _check_integers("Convolutional", 1, width=self.width, latent_dim=self.latent_dim)
-
-    @property
-    def name(self) -> str:
-        """The name of the architecture's family, for tables."""
-        return "convolutional"
-
-    @property
-    def layers(self) -> int:
-        """The convolutions of the encoder, and of the decoder."""
-        return 2
 
     @property
     def label(self) -> str:

@@ -1,19 +1,15 @@
 """Networks, likelihoods and priors as settings for JSON, and back."""
 
+import functools
 import importlib
 import inspect
 from typing import Any
 
-from ratereg.models.likelihoods import Bernoulli, Gaussian
-from ratereg.models.networks import MLP, Convolutional
-from ratereg.models.priors import DiagonalGaussian, MixtureOfGaussians, Prior, StandardGaussian
+from ratereg.models.likelihoods import Likelihood
+from ratereg.models.networks import Network
+from ratereg.models.priors import Prior
 
 __all__ = ["from_settings", "to_settings"]
-
-_OWN = {
-    one.__name__: one
-    for one in (MLP, Convolutional, Bernoulli, Gaussian, StandardGaussian, DiagonalGaussian, MixtureOfGaussians)
-}
 
 
 def to_settings(value: Any) -> Any:
@@ -34,7 +30,7 @@ def to_settings(value: Any) -> Any:
     kind = type(value)
     if not _is_part_of_a_model(kind):
         raise ValueError(f"{value!r} is no setting; give numbers, texts, a network, a likelihood or a prior.")
-    own = _OWN.get(kind.__name__) is kind
+    own = _own_classes().get(kind.__name__) is kind
     if not own and "<locals>" in kind.__qualname__:
         raise ValueError(f"{kind.__qualname__} is defined inside of a function; define it at the top of a module.")
     settings = {"type": kind.__name__ if own else f"{kind.__module__}:{kind.__qualname__}"}
@@ -66,23 +62,35 @@ def from_settings(settings: Any) -> Any:
 
 
 def _kind(name: Any) -> type:
-    if isinstance(name, str) and name in _OWN:
-        return _OWN[name]
+    own = _own_classes()
+    if isinstance(name, str) and name in own:
+        return own[name]
     module, _, qualname = str(name).partition(":")
     try:
-        found: Any = importlib.import_module(module)
+        kind: Any = importlib.import_module(module)
         for part in qualname.split("."):
-            found = getattr(found, part)
+            kind = getattr(kind, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"type is {name!r}; give one of {', '.join(_OWN)}, or 'module:Class' of your own.") from error
+        raise ValueError(f"type is {name!r}; give one of {', '.join(own)}, or 'module:Class' of your own.") from error
     # Settings come from files, so nothing else is called.
-    if not _is_part_of_a_model(found):
+    if not _is_part_of_a_model(kind):
         raise ValueError(f"type is {name!r}, which is neither a network, nor a likelihood, nor a prior.")
-    kind: type = found
-    return kind
+    found: type = kind
+    return found
+
+
+@functools.cache
+def _own_classes() -> dict[str, type]:
+    """Return the classes that this package exports, which settings name without their module."""
+    exported = {
+        name: getattr(module, name)
+        for module in map(importlib.import_module, ("ratereg.models", "ratereg.models.priors"))
+        for name in module.__all__
+    }
+    return {name: kind for name, kind in exported.items() if _is_part_of_a_model(kind)}
 
 
 def _is_part_of_a_model(kind: Any) -> bool:
-    return isinstance(kind, type) and (
-        issubclass(kind, Prior) or hasattr(kind, "build_encoder") or hasattr(kind, "distortion")
-    )
+    if not isinstance(kind, type) or kind in (Network, Likelihood, Prior):
+        return False
+    return issubclass(kind, Prior) or hasattr(kind, "build_encoder") or hasattr(kind, "distortion")

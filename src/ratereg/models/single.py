@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from ratereg.models.likelihoods import Bernoulli, Likelihood
-from ratereg.models.pixels import flat_pixels
+from ratereg.models.pixels import described, flat_pixels
 from ratereg.models.priors import Prior, StandardGaussian
 
 __all__ = ["SingleModel"]
@@ -88,7 +88,7 @@ class SingleModel:
             posterior = normal.loc, 2 * normal.scale.log()
         if not isinstance(posterior, tuple | list) or len(posterior) != 2:
             raise ValueError(
-                f"SingleModel: encode returned {_described(posterior)}; return the mean and the log-variance, a pair, "
+                f"SingleModel: encode returned {described(posterior)}; return the mean and the log-variance, a pair, "
                 "or a Normal distribution."
             )
         mean, log_var = posterior
@@ -133,15 +133,8 @@ def _check(name: str, value: object, batch: int, columns: str | int) -> None:
     fits = isinstance(value, Tensor) and value.is_floating_point() and value.ndim == 2 and len(value) == batch
     if not fits or (isinstance(columns, int) and value.shape[1] != columns):  # type: ignore[attr-defined]
         raise ValueError(
-            f"SingleModel: {name} is {_described(value)} for a batch of {batch}; return floats ({batch}, {columns})."
+            f"SingleModel: {name} is {described(value)} for a batch of {batch}; return floats ({batch}, {columns})."
         )
-
-
-def _described(value: object) -> str:
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)} and type {value.dtype}"
-    length = f" of {len(value)}" if isinstance(value, tuple | list) else ""
-    return f"a {type(value).__name__}{length}"
 
 
 def _parameters(function: object) -> list[nn.Parameter]:

@@ -28,32 +28,26 @@ class LatentVariableModel(Protocol):
     @property
     def likelihood(self) -> Likelihood:
         """p(x|z)."""
-        ...
 
     @property
     def prior(self) -> Prior:
         """p(z)."""
-        ...
 
     @property
     def members(self) -> int:
         """The number of members."""
-        ...
 
     @property
     def device(self) -> torch.device:
         """The device to compute on."""
-        ...
 
     def encode(
         self, x: Shaped[Tensor, "..."]
     ) -> tuple[Float[Tensor, "member batch latent"], Float[Tensor, "member batch latent"]]:
         """Return the mean and log-variance of q(z|x), for flattened pixels (1 or member, batch, pixels) in [0, 1]."""
-        ...
 
     def decode(self, z: Float[Tensor, "#member batch latent"]) -> Float[Tensor, "member batch pixels"]:
         """Return the likelihood's parameters, one per pixel; differentiable in `z`."""
-        ...
 
 
 class VAE(nn.Module):

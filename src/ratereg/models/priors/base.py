@@ -1,9 +1,8 @@
 """The base class of priors, and the density that most of them are made of."""
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -72,11 +71,6 @@ class Prior(nn.Module):
     def latent_dim(self) -> int:
         """Dimensions of the latent space."""
         return self._built().shape[2]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @property
     def label(self) -> str:

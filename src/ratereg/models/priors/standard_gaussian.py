@@ -18,11 +18,7 @@ class StandardGaussian(Prior):
     """
 
     closed_form = True
-
-    @property
-    def label(self) -> str:
-        """The prior in words, for tables and legends."""
-        return "gaussian"
+    label = "gaussian"
 
     def log_prob(self, z: Float[Tensor, "*lead latent"]) -> Float[Tensor, "*lead"]:
         """Return log p(z) in nats."""
