@@ -35,11 +35,13 @@ class ByDistance(Measurement):
         at_least(self, 2, "images")
 
     def check(self, images: ImageSet) -> None:
-        """Raise ValueError for images without factors."""
+        """Raise ValueError for images without factors, or for fewer test images than classes."""
         if images.factors is None:
             raise ValueError(
                 f"ByDistance: the factors of {images.name!r} are not known; give images that have factors."
             )
+        if (count := min(self.images, len(images.test))) < self.classes:
+            raise ValueError(f"ByDistance: classes is {self.classes} for {count} test images; give at most that many.")
 
     def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
         """Measure every member on test images."""

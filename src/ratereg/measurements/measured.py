@@ -74,7 +74,13 @@ class Measurement:
 
 
 def partitions(images: ImageSet) -> Iterator[tuple[str, Int64[Tensor, " row"]]]:
-    """Yield the name and the rows of the training and of the test images."""
+    """Yield the name and the rows of the training and of the test images.
+
+    Raises:
+        ValueError: `images` is something else, such as a `Data` that was not loaded.
+    """
+    if not isinstance(images, ImageSet):
+        raise ValueError(f"images is a {type(images).__name__}; give an ImageSet, as Data(...).load() returns it.")
     yield "train", images.train
     yield "test", images.test
 

@@ -19,6 +19,12 @@ def save_model(vae: VAE, path: Path) -> None:
     """Write weights and settings to `path`; see `VAE.save`."""
     weights = {name: weight.detach().cpu().contiguous() for name, weight in vae.state_dict().items()}
     parts = {name: to_settings(getattr(vae, name)) for name in ("network", "likelihood", "prior")}
+    for name, settings in parts.items():
+        if isinstance(settings, dict) and settings["type"].startswith("__main__:"):
+            raise ValueError(
+                f"save: {name} is of the class {settings['type']}, which no other program could import; define it in "
+                "a module."
+            )
     text = json.dumps(parts | {"image_shape": list(vae.image_shape), "members": vae.members})
     with written_file(path) as new:
         save_file(weights, new, metadata={_KEY: text, "digest": tensors_digest(weights, text)})

@@ -1,8 +1,11 @@
 """Networks, likelihoods and priors as settings for JSON, and back."""
 
 import functools
+import hashlib
 import importlib
 import inspect
+import warnings
+from types import CodeType
 from typing import Any
 
 from ratereg.models.likelihoods import Likelihood
@@ -17,7 +20,7 @@ def to_settings(value: Any) -> Any:
 
     A network, likelihood or prior becomes {"type": ..., and the arguments of its constructor that differ from their
     defaults}, each read from the attribute of its name. The type is the name of a class of this package, else
-    "module:Class".
+    "module:Class"; then "code" is a digest of its methods, so that what was made with others is not taken for it.
 
     Raises:
         ValueError: the value is of another kind, an object does not keep its constructor's arguments, or its class
@@ -33,7 +36,9 @@ def to_settings(value: Any) -> Any:
     own = _own_classes().get(kind.__name__) is kind
     if not own and "<locals>" in kind.__qualname__:
         raise ValueError(f"{kind.__qualname__} is defined inside of a function; define it at the top of a module.")
-    settings = {"type": kind.__name__ if own else f"{kind.__module__}:{kind.__qualname__}"}
+    settings: dict[str, Any] = {"type": kind.__name__}
+    if not own:
+        settings = {"type": f"{kind.__module__}:{kind.__qualname__}", "code": _code(kind)}
     for name, parameter in inspect.signature(kind).parameters.items():
         if not hasattr(value, name):
             raise ValueError(f"{kind.__qualname__} does not keep its argument {name!r}; keep it as an attribute.")
@@ -45,6 +50,8 @@ def to_settings(value: Any) -> Any:
 def from_settings(settings: Any) -> Any:
     """Return the value whose `to_settings` these are. The class of a foreign object is imported.
 
+    A warning says so where its methods are others than when the settings were written.
+
     Raises:
         ValueError: there is no such class, it is neither a network, nor a likelihood, nor a prior, or it does not take
             these settings.
@@ -54,7 +61,9 @@ def from_settings(settings: Any) -> Any:
     if not isinstance(settings, dict):
         return settings
     kind = _kind(settings.get("type"))
-    arguments = {name: from_settings(value) for name, value in settings.items() if name != "type"}
+    if "code" in settings and settings["code"] != _code(kind):
+        warnings.warn(f"{settings['type']} has other methods than when its settings were written.", stacklevel=2)
+    arguments = {name: from_settings(value) for name, value in settings.items() if name not in ("type", "code")}
     try:
         return kind(**arguments)
     except TypeError as error:
@@ -71,12 +80,49 @@ def _kind(name: Any) -> type:
         for part in qualname.split("."):
             kind = getattr(kind, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"type is {name!r}; give one of {', '.join(own)}, or 'module:Class' of your own.") from error
+        remedy = f"give one of {', '.join(own)}, or 'module:Class' of your own"
+        if module == "__main__":
+            remedy = "it was defined in another program; define it in a module, which this one can import too"
+        raise ValueError(f"type is {name!r}; {remedy}.") from error
     # Settings come from files, so nothing else is called.
     if not _is_part_of_a_model(kind):
         raise ValueError(f"type is {name!r}, which is neither a network, nor a likelihood, nor a prior.")
     found: type = kind
     return found
+
+
+@functools.cache
+def _code(kind: Any) -> str:
+    """Return a digest of the methods and numbers of a class and of its bases outside of this package.
+
+    That of the code as it was compiled: comments and places do not count, another version of Python does.
+    """
+    own = _own_classes().values()
+    parts = []
+    for base in kind.__mro__:
+        if not _is_part_of_a_model(base) or base in own:
+            continue
+        for name, value in sorted(vars(base).items()):
+            inner = getattr(value, "__func__", getattr(value, "fget", getattr(value, "func", value)))
+            function = inspect.unwrap(inner) if callable(inner) else inner
+            if hasattr(function, "__code__") and (name in ("__init__", "__call__") or not name.startswith("__")):
+                parts.append(f"{name} {_compiled(function.__code__)}")
+            elif isinstance(value, bool | int | float | str | tuple) and not name.startswith("__"):
+                parts.append(f"{name} {value!r}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _compiled(code: CodeType) -> str:
+    """Return the instructions, names and constants of a function."""
+    constants = [
+        _compiled(one)
+        if isinstance(one, CodeType)
+        else str(sorted(map(repr, one)))
+        if isinstance(one, frozenset)
+        else repr(one)
+        for one in code.co_consts
+    ]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
 @functools.cache

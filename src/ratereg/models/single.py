@@ -65,6 +65,9 @@ class SingleModel:
         for name, function in (("encode", encode), ("decode", decode)):
             if not callable(function):
                 raise ValueError(f"SingleModel: {name} is {function!r}; give a function or a module.")
+        for name, value, kind in (("likelihood", likelihood, Likelihood), ("prior", prior, Prior)):
+            if value is not None and not isinstance(value, kind):
+                raise ValueError(f"SingleModel: {name} is {value!r}; give a {name} of ratereg.models.")
         self._encode, self._decode = encode, decode
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         if probabilities and not isinstance(self.likelihood, Bernoulli):

@@ -88,6 +88,10 @@ class VAE(nn.Module):
             raise ValueError(f"VAE: seeds is {list(seeds)}; give one integer per member.")
         if len(image_shape) != 3 or min(image_shape) < 1:
             raise ValueError(f"VAE: image_shape is {image_shape}; give channels, height and width.")
+        if likelihood is not None and not isinstance(likelihood, Likelihood):
+            raise ValueError(f"VAE: likelihood is {likelihood!r}; give a likelihood such as Bernoulli().")
+        if prior is not None and not isinstance(prior, Prior):
+            raise ValueError(f"VAE: prior is {prior!r}; give a prior such as StandardGaussian().")
         self.network = network
         self.image_shape = image_shape
         self.likelihood = Bernoulli() if likelihood is None else likelihood
@@ -174,8 +178,8 @@ class VAE(nn.Module):
         Raises:
             ValueError: `count` is not positive.
         """
-        if count < 1:
-            raise ValueError(f"sample: count is {count}; give a positive number of images.")
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"sample: count is {count!r}; give a positive number of images.")
         return self._images(self.prior.sample(count, generator))
 
     def save(self, path: str | Path) -> None:

@@ -38,7 +38,7 @@ class StorageError(OSError):
 def cache_directory() -> Path:
     """Return the folder of all files that can be made again: $RATEREG_CACHE, else ratereg/ in the user's cache."""
     if chosen := os.environ.get("RATEREG_CACHE"):
-        return Path(chosen)
+        return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "ratereg"
 
@@ -80,13 +80,19 @@ def check_writable(folder: Path) -> None:
 def written_file(path: Path) -> Iterator[Path]:
     """Yield the path of a new file, which takes the place of `path` if the body ends well.
 
-    The new file has the same name, in a temporary folder beside `path`.
+    The new file has the same name, in a temporary folder beside `path`. Where `path` is a link, the file that it leads
+    to is replaced.
 
     Raises:
-        StorageError: the disk is full, or the folder can't be written to; what was there is as it was.
+        StorageError: the disk is full, the folder can't be written to, or there is something other than a file; what
+            was there is as it was.
     """
+    path = path.resolve()
     with folder_beside(path) as folder:
+        if path.exists() and not path.is_file():
+            raise StorageError(f"{path} is not a regular file, so it is not replaced; name another one.")
         yield folder / path.name
+        as_usual(folder / path.name)
         to_disk(folder / path.name)
         os.replace(folder / path.name, path)
 
@@ -134,6 +140,14 @@ def folder_beside(path: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def as_usual(file: Path) -> None:
+    """Give a file the permissions that a new one has here; safetensors writes files that only their owner may read."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        usual = Path(folder) / "usual"
+        usual.touch()
+        file.chmod(usual.stat().st_mode)
 
 
 def to_disk(file: Path) -> None:

@@ -70,7 +70,8 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
                 if name == "test_originals":
                     originals.setdefault(training.data, values)
                 else:
-                    arrays.setdefault(name, []).append(values)
+                    lost_too = at is not None and values.dtype.kind == "f"
+                    arrays.setdefault(name, []).append(np.full_like(values, math.nan) if lost_too else values)
     stacked = {name: _concatenate(values) for name, values in arrays.items()}
     if originals:
         stacked["test_originals"] = _concatenate([originals[one] for one in study.axis_data])

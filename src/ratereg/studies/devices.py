@@ -18,6 +18,7 @@ import torch
 from ratereg.measurements import Measurement
 from ratereg.studies.shard import Listener, Shard, work_on
 from ratereg.training import Stopped
+from ratereg.training.interruption import SIGNALS
 
 __all__ = ["work_on_devices"]
 
@@ -79,12 +80,12 @@ def work_on_devices(
 
 
 def _begin(places: Any, made: Any, stop: Any, threads: int) -> None:
-    """Prepare a worker process: Ctrl-C and SIGTERM of the terminal or scheduler are wishes to stop."""
+    """Prepare a worker process: signals of the terminal or scheduler are wishes to stop."""
     torch.set_num_threads(threads)
     _process.update(device=torch.device(places.get()), listener=_Worker(made, stop))
     if _process["device"].type == "cuda":
         torch.cuda.set_device(_process["device"])
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=_follow, args=(os.getppid(), stop), daemon=True).start()
 

@@ -1,6 +1,7 @@
 """Trained members of a result, as an ensemble in hand."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,11 @@ from ratereg.studies.assemble import Facts
 from ratereg.studies.results import Results
 from ratereg.studies.run import checked_devices, complete
 from ratereg.studies.shard import model_of
-from ratereg.training import store
 from ratereg.training.key import Training
 
 __all__ = ["models_of"]
+
+_AXES = ("data", "network", "prior")
 
 
 def models_of(results: Results, selection: dict[str, Any], *, device: str | None, progress: bool) -> VAE:
@@ -32,30 +34,34 @@ def models_of(results: Results, selection: dict[str, Any], *, device: str | None
             )
     target = checked_devices(device)[0]
     images = first.data.load()
-    if missing := [one for one in chosen if not store.has(one)]:
-        print(f"Only the numbers of {len(missing)} of {len(chosen)} members are here: training them again.")
-        complete(missing, (), {first.data: Facts.of(images)}, devices=[target], progress=progress, with_weights=True)
+    complete(chosen, (), {first.data: Facts.of(images)}, devices=[target], progress=progress, with_weights=True)
     return model_of(chosen, images.image_shape).to(target)
 
 
 def _chosen(results: Results, selection: dict[str, Any]) -> list[Training]:
     trainings = results.trainings
     rows = results.table.drop_duplicates("member").sort_values("member")
+    columns = [*rows.columns[: list(rows.columns).index("seed") + 1]]
     kept = np.ones(len(trainings), dtype=bool)
     for name, wanted in selection.items():
-        if name in ("data", "network", "prior"):
-            kept &= [_plain(getattr(one, name)) == _plain(wanted) for one in trainings]
-        elif name in rows:
+        if name in _AXES and not isinstance(wanted, str):
+            values = [_plain(getattr(one, name)) for one in trainings]
+            fits = [value == _plain(wanted) for value in values]
+        elif name in columns:
+            values = rows[name].tolist()
             several = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
-            kept &= [any(_equal(value, one) for one in several) for value in rows[name]]
+            fits = [any(_equal(value, one) for one in several) for value in values]
         else:
-            raise ValueError(f"models: there is no column {name!r}; give some of {', '.join(rows.columns)}.")
-    if not kept.any():
-        raise ValueError(
-            f"models: no member has {selection}; the betas are {results.study.axis_betas}, the seeds "
-            f"{results.study.axis_seeds}."
-        )
-    return [one for one, keep in zip(trainings, kept, strict=True) if keep]
+            raise ValueError(f"models: there is no column {name!r}; give some of {', '.join(columns)}.")
+        if not (kept & fits).any():
+            there = dict.fromkeys(str(value) for value, keep in zip(values, kept, strict=True) if keep)
+            raise ValueError(f"models: no member has {name}={wanted!r}; there are {', '.join(there)}.")
+        kept &= fits
+    chosen = [one for one, keep in zip(trainings, kept, strict=True) if keep]
+    diverged = rows.loc[kept & rows["diverged_at"].notna().to_numpy(), ["beta", "seed", "failure"]]
+    for beta, seed, failure in diverged.itertuples(index=False):
+        warnings.warn(f"The member of beta {beta:g} and seed {seed} has {failure}.", stacklevel=4)
+    return chosen
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ has the digests of the others. It is written whole or not at all.
 
 import hashlib
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Set
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ratereg.measurements import Measurement
-from ratereg.storage import cache_directory, written_folder
+from ratereg.storage import StorageError, cache_directory, written_folder
 from ratereg.studies.arrays import load_arrays, save_arrays
 from ratereg.studies.study import Study
 from ratereg.training.key import Training
@@ -90,7 +91,7 @@ class Results:
         """The training of each member, in the order of the column `member`.
 
         Raises:
-            ResultsError: the study's own data have changed since.
+            ResultsError: the study's own data or classes have changed since.
         """
         first = self.table.drop_duplicates("member").sort_values("member")
         digests, precisions = list(first["training"]), list(first["precision"])
@@ -99,8 +100,8 @@ class Results:
         other = [digest for digest, one in zip(digests, found, strict=True) if digest != one.digest]
         if other:
             raise ResultsError(
-                f"Results: the training {other[0]} is not of the data as they are now, which have changed since. Run "
-                "the study again with `ratereg.load_or_run`."
+                f"Results: the training {other[0]} is not of the data, or not of the classes of one's own, as they are "
+                "now: they have changed since. Run the study again with `ratereg.load_or_run`."
             )
         return found
 
@@ -125,22 +126,32 @@ class Results:
     def measure(self, *measurements: Measurement, device: str | None = None, progress: bool = True) -> "Results":
         """Return the results with more measurements; one of a kind that is there takes that one's place.
 
-        Nothing is trained where the weights are on this machine; where only the numbers are, they are trained again.
+        The same members are measured. Nothing is trained where their weights are on this machine; where only the
+        numbers are, they are trained again, which is said.
 
         Raises:
+            ResultsError: the study's own data have changed since.
             ValueError: a measurement can't be done on these images.
         """
-        from ratereg.studies.run import load_or_run
+        from ratereg.studies.run import find, run
 
-        return load_or_run(self.study.measuring(*measurements), device=device, progress=progress)
+        study, trainings = self.study.measuring(*measurements), self.trainings
+        found = find(study)
+        if found is not None and found.trainings == trainings:
+            return found
+        place = cache_directory() / "studies" / study.digest
+        return run(study, place, trainings=trainings, device=device, progress=progress)
 
     def save(self, directory: Path) -> "Results":
         """Write the result directory, whole or not at all, and return the results with their new place.
 
         Raises:
-            StorageError: the disk is full, or the folder can't be written to.
+            StorageError: the disk is full, the folder can't be written to, or it holds files of something else.
         """
         directory = Path(directory)
+        others = sorted(one.name for one in directory.glob("*") if not _FILES.fullmatch(one.name))
+        if others:
+            raise StorageError(f"{directory} holds {others[0]!r}, not of a result; name a new or an empty folder.")
         with written_folder(directory) as aside:
             (aside / "study.json").write_text(json.dumps(self.study.settings, indent=1) + "\n")
             self.table.to_csv(aside / "table.csv", index=False)
@@ -159,7 +170,7 @@ class Results:
         """
         directory = Path(directory)
         try:
-            provenance = json.loads((directory / "provenance.json").read_text())
+            provenance = json.loads(_content(directory / "provenance.json"))
             for name, digest in provenance["content"].items():
                 if _digest(directory / name) != digest:
                     raise ResultsError(
@@ -185,8 +196,17 @@ _TEXTS = dict.fromkeys(("training", "setting", "problem", "dataset", "data", "fa
 """Columns of text, which may look like numbers."""
 
 
+_FILES = re.compile(r"study\.json|table\.csv|provenance\.json|arrays(-\d+)?\.npz")
+
+
 def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashlib.sha256(_content(file)).hexdigest()
+
+
+def _content(file: Path) -> bytes:
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file.name} is not a regular file")
+    return file.read_bytes()
 
 
 def published_directory() -> Path:

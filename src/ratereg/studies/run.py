@@ -112,13 +112,17 @@ def run(
     directory: Path,
     *,
     device: str | torch.device | Sequence[str | torch.device] | None = None,
+    trainings: Sequence[Training] | None = None,
     **options: Unpack[Options],
 ) -> Results:
-    """Train and measure what is missing of a study, shard by shard, and save its results to `directory`."""
+    """Train and measure what is missing of a study, shard by shard, and save its results to `directory`.
+
+    `trainings` are those of the study's members where they are known; None for the precision that is best here.
+    """
     devices = checked_devices(device)
     facts = _facts(study)
     check_writable(Path(directory).parent)
-    trainings = study.trainings(resolved_precision(study, devices[0]))
+    trainings = trainings or study.trainings(resolved_precision(study, devices[0]))
     with locked(cache_directory() / "locks" / study.digest):
         complete(trainings, study.measurements, facts, devices=devices, **options)
         return assemble(study, trainings, facts).save(directory)
@@ -149,10 +153,12 @@ def complete(
     """
     max_members, scheduler = options.get("max_members"), options.get("scheduler")
     checkpoint_seconds = options.get("checkpoint_seconds", 300)
-    if max_members is not None and max_members < 1:
-        raise ValueError(f"run: max_members is {max_members}; give at least 1.")
-    if not checkpoint_seconds >= 0:
-        raise ValueError(f"run: checkpoint_seconds is {checkpoint_seconds}; give the seconds between saves, 0 or more.")
+    if max_members is not None and not (isinstance(max_members, int) and max_members >= 1):
+        raise ValueError(f"run: max_members is {max_members!r}; give an integer of at least 1.")
+    if not (isinstance(checkpoint_seconds, int | float) and checkpoint_seconds >= 0):
+        raise ValueError(
+            f"run: checkpoint_seconds is {checkpoint_seconds!r}; give the seconds between saves, 0 or more."
+        )
     check_writable(cache_directory())
     adopt_published(trainings, measurements)
     missing = [
@@ -164,6 +170,8 @@ def complete(
     ]
     if not missing:
         return
+    if again := [one for one in missing if store.has(one, TRAJECTORY) and not store.has(one)]:
+        print(f"Only the numbers of {len(again)} of {len(trainings)} members are here: training them again.")
 
     def at_once(one: Training) -> int:
         """Return how many members of a training's setting are trained together."""

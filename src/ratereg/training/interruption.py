@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["Interruption", "Stopped", "interruptible"]
+__all__ = ["SIGNALS", "Interruption", "Stopped", "interruptible"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C and a notebook's interrupt button; and what Slurm and others send some time before they kill."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+"""Ctrl-C and a notebook's interrupt button; what Slurm and others send some time before they kill; a terminal's end."""
 
 
 class Stopped(Exception):
@@ -75,7 +75,7 @@ class Interruption:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Yield an object that tells, when called, whether SIGINT or SIGTERM has asked this process to stop since.
+    """Yield an object that tells, when called, whether SIGINT, SIGTERM or SIGHUP has asked this process to stop since.
 
     The first signal is only a wish; a SIGINT after it raises KeyboardInterrupt. In the object's context `at_once` the
     first signal raises Stopped. The handlers before are restored at the end. Inside another `interruptible` it yields
@@ -85,7 +85,7 @@ def interruptible() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield wish
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     outer = [getattr(handler, "__self__", None) for handler in before.values()]
     if found := [one for one in outer if isinstance(one, Interruption)]:
         yield found[0]

@@ -63,9 +63,9 @@ class Training:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
                 raise ValueError(f"Training: {name} is {value!r}; give an integer of at least {least}.")
-        if not (math.isfinite(self.beta) and self.beta >= 0):
+        if not (_is_number(self.beta) and math.isfinite(self.beta) and self.beta >= 0):
             raise ValueError(f"Training: beta is {self.beta!r}; give a finite weight, not negative.")
-        if not 0 < self.learning_rate < math.inf:
+        if not (_is_number(self.learning_rate) and 0 < self.learning_rate < math.inf):
             raise ValueError(f"Training: learning_rate is {self.learning_rate!r}; give a positive number.")
         for name, value, choices in (
             ("schedule", self.schedule, SCHEDULES),
@@ -117,6 +117,10 @@ class Training:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def digest_of(settings: Any) -> str:

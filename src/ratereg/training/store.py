@@ -28,8 +28,8 @@ def weights(training: Training) -> tuple[dict[str, Tensor], dict[str, Any]] | No
 
 
 def has(training: Training, name: str = _WEIGHTS) -> bool:
-    """Return whether the weights are there, or what was kept under another name."""
-    return (_folder(training) / name).is_file()
+    """Return whether the weights are there and whole, or what was kept under another name."""
+    return kept(training, name) is not None
 
 
 def keep(training: Training, name: str, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:

@@ -128,6 +128,7 @@ class Trainer:
         """The mean rate of the last batch, in nats; NaN where a posterior is absurd."""
         return torch.cat([step.rate for step in self._steps])
 
+    @torch.enable_grad()
     def advance(self, to: int, after_steps: Callable[[int], bool] | None = None) -> None:
         """Train until `to` steps have been made, or until `after_steps` returns True.
 

@@ -1,5 +1,6 @@
 """The base class of priors, and the density that most of them are made of."""
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -79,7 +80,7 @@ class Prior(nn.Module):
 
     def log_prob(self, z: Float[Tensor, "member batch latent"]) -> Float[Tensor, "member batch"]:
         """Return log p(z) in nats, in the type of `z`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no log_prob(z); define it, in nats.")
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Float[Tensor, "member count latent"]:
         """Draw latents, from random numbers that the members share.
@@ -88,7 +89,7 @@ class Prior(nn.Module):
             count: latents a member.
             generator: on the CPU.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no sample(count, generator); define it.")
 
     def rate(
         self,
@@ -107,6 +108,10 @@ class Prior(nn.Module):
         origin = self._built()
         drawn = torch.randn(1, count, self.latent_dim, generator=generator, dtype=origin.dtype, device="cpu")
         return drawn.to(origin.device)
+
+    def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in inspect.signature(type(self)).parameters)
 
     def _built(self) -> Tensor:
         if self.origin is None:
