@@ -1,5 +1,6 @@
 """Networks, likelihoods and priors as JSON, and models in files."""
 
+import importlib
 import json
 import os
 import sys
@@ -70,7 +71,7 @@ VALUES = [
     (MixtureOfGaussians(), {"type": "MixtureOfGaussians"}),
     (MixtureOfGaussians(7), {"type": "MixtureOfGaussians", "components": 7}),
     (MixtureOfGaussians(7).build(2, [torch.Generator()]), {"type": "MixtureOfGaussians", "components": 7}),
-    (Wide(3), {"type": f"{__name__}:Wide", "factor": 3}),
+    (Wide(3), {"type": f"{__name__}:Wide", "code": to_settings(Wide())["code"], "factor": 3}),
 ]
 
 
@@ -212,3 +213,53 @@ def test_a_file_holds_numbers_and_settings_and_no_code(saved: Path) -> None:
     assert settings["network"] == {"type": "MLP", "layers": 2, "width": 12, "latent_dim": 3, "hidden": [12, 7]}
     assert settings["prior"] == {"type": "MixtureOfGaussians", "components": 4}
     assert settings["image_shape"] == [3, 4, 4]
+
+
+OWN = """
+from ratereg.models import StandardGaussian
+class Own(StandardGaussian):
+    shift = 1.0
+    def log_prob(self, z):
+        return super().log_prob(z - self.shift){change}
+"""
+
+
+def test_the_code_of_a_class_of_ones_own_counts_and_its_comments_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    codes = []
+    for change in ("", "  # as it was", " + 3", " * 3 + z.abs().sum(-1)"):
+        (tmp_path / "own_prior.py").write_text(OWN.format(change=change))
+        sys.modules.pop("own_prior", None)
+        settings = to_settings(importlib.import_module("own_prior").Own())
+        codes.append(settings["code"])
+    assert codes[0] == codes[1]
+    assert len(set(codes)) == 3
+    with pytest.warns(UserWarning, match="own_prior:Own has other methods than when"):
+        from_settings(settings | {"code": codes[0]})
+
+
+def test_a_class_of_a_program_that_no_other_can_import_is_not_saved(saved: Path) -> None:
+    class Shifted(StandardGaussian):
+        pass
+
+    Shifted.__module__, Shifted.__qualname__ = "__main__", "Shifted"
+    before = saved.read_bytes()
+    with pytest.raises(ValueError, match="prior is of the class __main__:Shifted, which no other program"):
+        VAE(MLP(1, 8, 2), (1, 4, 4), [0], prior=Shifted()).save(saved)
+    assert saved.read_bytes() == before
+    with pytest.raises(ValueError, match="it was defined in another program; define it in a module"):
+        from_settings({"type": "__main__:Shifted"})
+
+
+def test_a_pipe_is_not_replaced_and_a_link_leads_to_the_new_model(saved: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="pipe is not a regular file"):
+        MODELS["own"].save(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(saved)
+    MODELS["own"].save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert load_model(saved).members == 3
+    (tmp_path / "usual").touch()
+    assert saved.stat().st_mode == (tmp_path / "usual").stat().st_mode

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from ratereg import MLP, Data, Study, load_model, load_or_run
+from ratereg import MLP, Data, Results, Study, load_model, load_or_run
+from ratereg.measurements import ByDistance, ImportanceWeighted
 from ratereg.models import MixtureOfGaussians
+from ratereg.studies import ResultsError
 from ratereg.training import store
 
 STUDY = Study(
@@ -70,7 +72,7 @@ def test_where_only_numbers_are_there_the_member_is_trained_again_which_is_said(
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        ({"beta": 0.3}, r"no member has .*0\.3.*betas are \(1\.0, 0\.1\)"),
+        ({"beta": 0.3}, r"no member has beta=0\.3; there are 1\.0, 0\.1"),
         ({"color": 1}, "no column 'color'"),
         ({"beta": 0.1}, "differ in network"),
     ],
@@ -78,3 +80,47 @@ def test_where_only_numbers_are_there_the_member_is_trained_again_which_is_said(
 def test_selections_that_give_no_ensemble_are_refused(selection: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_or_run(STUDY, progress=False).models(**selection)
+
+
+def test_the_members_that_a_result_has_are_measured_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "own.npy", images)
+    study = Study(Data(str(tmp_path / "own.npy")), MLP(1, 8, 2), steps=4)
+    monkeypatch.setattr("ratereg.studies.precision.best_precision", lambda device: "float32")
+    results = load_or_run(study, progress=False)
+    monkeypatch.setattr("ratereg.studies.precision.best_precision", lambda device: "bfloat16")
+    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "another machine"))
+    more = results.measure(ImportanceWeighted(images=10, samples=4), progress=False)
+    assert more.trainings == results.trainings
+    assert set(more.table["precision"]) == {"float32"}
+    assert "numbers of 1 of 1 members are here: training them again" in capsys.readouterr().out
+    np.save(tmp_path / "own.npy", images + 1)
+    loaded = Results.load(results.directory)
+    for use in (loaded.models, lambda: loaded.measure(ImportanceWeighted(images=10, samples=5))):
+        with pytest.raises(ResultsError, match="have changed since"):
+            use()
+
+
+@pytest.mark.parametrize("kept", ["weights.safetensors", "trajectory", "Latents*"])
+def test_what_is_damaged_in_the_cache_is_made_again(cache: Path, kept: str) -> None:
+    before = load_or_run(STUDY, progress=False).final
+    file = next((cache / "trainings").glob(f"*/{kept}"))
+    file.write_bytes(file.read_bytes()[:-1])
+    shutil.rmtree(cache / "studies")
+    with pytest.warns(UserWarning, match="cut short or altered"):
+        again = load_or_run(STUDY, progress=False)
+        assert again.models(layers=1).members + again.models(layers=2).members == 8
+    np.testing.assert_allclose(again.final["rate"], before["rate"], rtol=1e-3)
+
+
+def test_a_member_that_diverged_is_handed_out_with_a_warning_and_its_arrays_are_nan() -> None:
+    study = STUDY.replace(network=MLP(1, 16, 4), betas=[1.0, 1e30], seeds=1).measuring(ByDistance(classes=2))
+    results = load_or_run(study, progress=False)
+    assert results.final["diverged_at"].notna().any()
+    with pytest.warns(UserWarning, match=r"beta 1e\+30 and seed 0 has diverged at step"):
+        results.models()
+    for name in ("distance_distortion", "train_mean"):
+        assert np.isfinite(results.arrays[name][0]).all()
+        assert np.isnan(results.arrays[name][1]).all()

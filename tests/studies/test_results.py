@@ -1,6 +1,7 @@
 """Result directories that are not what they were are refused by name."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from ratereg import MLP, Data, Results, Study, load_or_run
 from ratereg.measurements import Latents, Pictures
+from ratereg.storage import StorageError
 from ratereg.studies import ResultsError
 from synthetic import synthetic
 
@@ -103,3 +105,20 @@ def test_a_result_directory_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="disk full"):
         synthetic(STUDY).save(tmp_path / "result")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_something_else_is_not_replaced(directory: Path) -> None:
+    (directory / "thesis.txt").write_text("years of work")
+    with pytest.raises(StorageError, match=r"holds 'thesis\.txt', not of a result; name a new or an empty folder"):
+        synthetic(STUDY).save(directory)
+    assert (directory / "thesis.txt").read_text() == "years of work"
+    (directory / "thesis.txt").unlink()
+    synthetic(STUDY).save(directory)
+
+
+@pytest.mark.parametrize("name", ["provenance.json", "table.csv", "arrays.npz"])
+def test_a_pipe_in_the_place_of_a_file_is_refused(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+    os.mkfifo(directory / name)
+    with pytest.raises(ResultsError, match=f"{name} is not a regular file"):
+        Results.load(directory)

@@ -10,19 +10,19 @@ from queue import Empty
 
 import pytest
 
-from ratereg.training.interruption import Stopped, interruptible
+from ratereg.training.interruption import SIGNALS, Stopped, interruptible
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
         assert signal.getsignal(number) is handler
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_is_a_wish_and_says_what_follows(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -34,7 +34,7 @@ def test_the_first_signal_is_a_wish_and_says_what_follows(
     assert "Stopping after this step, and saving. Ctrl-C again" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("first", SIGNALS)
 def test_ctrl_c_after_a_wish_stops_at_once(first: signal.Signals) -> None:
     with interruptible():
         os.kill(os.getpid(), first)
@@ -42,7 +42,7 @@ def test_ctrl_c_after_a_wish_stops_at_once(first: signal.Signals) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_in_work_that_has_nothing_to_save_the_first_signal_stops_at_once(number: signal.Signals) -> None:
     reached = []
 

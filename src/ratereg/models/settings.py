@@ -38,7 +38,7 @@ def to_settings(value: Any) -> Any:
         raise ValueError(f"{kind.__qualname__} is defined inside of a function; define it at the top of a module.")
     settings: dict[str, Any] = {"type": kind.__name__}
     if not own:
-        settings = {"type": f"{kind.__module__}:{kind.__qualname__}", "code": _code(kind)}
+        settings = {"type": f"{kind.__module__}:{kind.__qualname__}", "code": _code(kind)}  # type: ignore[arg-type]
     for name, parameter in inspect.signature(kind).parameters.items():
         if not hasattr(value, name):
             raise ValueError(f"{kind.__qualname__} does not keep its argument {name!r}; keep it as an attribute.")
@@ -92,7 +92,7 @@ def _kind(name: Any) -> type:
 
 
 @functools.cache
-def _code(kind: Any) -> str:
+def _code(kind: type) -> str:
     """Return a digest of the methods and numbers of a class and of its bases outside of this package.
 
     That of the code as it was compiled: comments and places do not count, another version of Python does.

@@ -34,7 +34,9 @@ def models_of(results: Results, selection: dict[str, Any], *, device: str | None
             )
     target = checked_devices(device)[0]
     images = first.data.load()
-    complete(chosen, (), {first.data: Facts.of(images)}, devices=[target], progress=progress, with_weights=True)
+    complete(
+        chosen, (), {first.data: Facts.of(images)}, devices=[target], progress=progress, with_weights=True, known=True
+    )
     return model_of(chosen, images.image_shape).to(target)
 
 

@@ -122,10 +122,10 @@ def run(
     devices = checked_devices(device)
     facts = _facts(study)
     check_writable(Path(directory).parent)
-    trainings = trainings or study.trainings(resolved_precision(study, devices[0]))
+    chosen = trainings or study.trainings(resolved_precision(study, devices[0]))
     with locked(cache_directory() / "locks" / study.digest):
-        complete(trainings, study.measurements, facts, devices=devices, **options)
-        return assemble(study, trainings, facts).save(directory)
+        complete(chosen, study.measurements, facts, devices=devices, known=trainings is not None, **options)
+        return assemble(study, chosen, facts).save(directory)
 
 
 def complete(
@@ -135,6 +135,7 @@ def complete(
     *,
     devices: Sequence[torch.device],
     with_weights: bool = False,
+    known: bool = False,
     **options: Unpack[Options],
 ) -> None:
     """Train and measure what is missing of some trainings, so that this machine's store has it.
@@ -145,6 +146,7 @@ def complete(
         facts: of their images.
         devices: to train on; each takes one shard at a time.
         with_weights: whether the weights are wanted, also of what is measured already; on one device only.
+        known: whether their numbers are there, so that training them is worth a message.
         options: see `Options`.
 
     Raises:
@@ -170,7 +172,7 @@ def complete(
     ]
     if not missing:
         return
-    if again := [one for one in missing if store.has(one, TRAJECTORY) and not store.has(one)]:
+    if again := [one for one in missing if not store.has(one) and (known or store.has(one, TRAJECTORY))]:
         print(f"Only the numbers of {len(again)} of {len(trainings)} members are here: training them again.")
 
     def at_once(one: Training) -> int:

@@ -94,9 +94,10 @@ class Study:
             put("likelihood", _LIKELIHOODS.get(self.likelihood, self.likelihood))
         if not isinstance(self.likelihood, Likelihood):
             raise ValueError(f"Study: likelihood is {self.likelihood!r}; give 'bernoulli', 'gaussian' or a likelihood.")
-        prior: Any = [self.prior] if isinstance(self.prior, str) else self.prior
-        if isinstance(prior, Sequence):
-            prior = [StandardGaussian() if one == "gaussian" else one for one in prior]
+        named: Any = {"gaussian": StandardGaussian()}
+        prior: Any = named.get(self.prior, self.prior) if isinstance(self.prior, str) else self.prior
+        if isinstance(prior, list | tuple):
+            prior = [named.get(one, one) if isinstance(one, str) else one for one in prior]
         put("prior", _axis("prior", prior, Prior, "'gaussian', or priors such as MixtureOfGaussians()"))
         if self.precision not in ("auto", *PRECISIONS):
             raise ValueError(f"Study: precision is {self.precision!r}; give 'auto', 'float32' or 'bfloat16'.")
