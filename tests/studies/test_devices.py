@@ -31,12 +31,6 @@ STUDY = Study(
 TWO = [torch.device("cpu")] * 2
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def shards(study: Study) -> list[Shard]:
     return plan(study.trainings("float32"), lambda _: len(study.axis_betas))
 

@@ -22,12 +22,6 @@ STUDY = Study(
 )
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def test_a_model_is_the_member_that_was_asked_for(tmp_path: Path) -> None:
     results = load_or_run(STUDY, progress=False)
     vae = results.models(beta=0.1, seed=1, layers=2)
