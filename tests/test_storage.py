@@ -299,6 +299,8 @@ def test_a_place_below_a_file_or_that_is_a_file_is_refused(tmp_path: Path) -> No
     file = tmp_path / "file"
     file.touch()
     _refuses(lambda: check_writable(file), str(file), "a file where a folder is to be")
+    _refuses(lambda: write_folder(file, "text"), str(file), "a file, and not a folder")
+    assert file.is_file()
     for write in (
         lambda: check_writable(file / "below"),
         lambda: save(file / "below" / "state", 1),
@@ -349,7 +351,7 @@ def write_file(place: Path, text: str, error: Exception | None = None) -> None:
 def write_folder(place: Path, text: str, error: Exception | None = None) -> None:
     with written_folder(place) as new:
         (new / "table").write_text(text)
-        assert not place.exists() or (place / "table").read_text() != text
+        assert not place.is_dir() or (place / "table").read_text() != text
         if error:
             raise error
 

@@ -17,7 +17,6 @@ STUDIES = {"one": {"cpu": SMALL}, "two": {"cpu": SMALL.replace(steps=7)}}
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two small published studies, and a place for their results."""
-    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
     for module in (campaign, catalog):
         monkeypatch.setattr(module, "CATALOG", STUDIES)
     for module in (campaign, results):

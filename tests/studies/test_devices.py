@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from ratereg import MLP, Data, Study
+from ratereg.measurements import Annealed
 from ratereg.studies.devices import work_on_devices
 from ratereg.studies.plan import plan
 from ratereg.studies.run import run
@@ -29,12 +31,6 @@ STUDY = Study(
     precision="float32",
 )
 TWO = [torch.device("cpu")] * 2
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def shards(study: Study) -> list[Shard]:
@@ -71,6 +67,19 @@ def test_a_stopped_run_is_saved_resumed_and_ends_with_the_numbers_of_one_process
     finally:
         torch.set_num_threads(before)
     pd.testing.assert_frame_equal(one.table, two.table, check_exact=True)
+
+
+def test_a_wish_to_stop_cuts_measurements_short(cache: Path) -> None:
+    class Waiting(Listener):
+        def stop(self) -> bool:
+            return len(list((cache / "trainings").glob("*/weights*"))) == len(STUDY)
+
+    began = time.monotonic()
+    # An hour and more of annealing.
+    with pytest.raises(Stopped):
+        work_on_devices(shards(STUDY), (Annealed(temperatures=10**7),), TWO, checkpoint_seconds=1e9, listener=Waiting())
+    assert time.monotonic() - began < 300
+    assert not list(cache.rglob("Annealed*"))
 
 
 def test_what_a_shard_raises_comes_by_its_message(cache: Path) -> None:

@@ -89,10 +89,9 @@ def test_a_directory_that_lacks_a_file_is_refused_by_its_name(directory: Path, n
         Results.load(directory)
 
 
-def test_another_studys_folder_in_the_cache_is_not_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path))
+def test_another_studys_folder_in_the_cache_is_not_served(cache: Path) -> None:
     other = STUDY.replace(betas=[1, 0.2])
-    synthetic(other).save(tmp_path / "studies" / STUDY.digest)
+    synthetic(other).save(cache / "studies" / STUDY.digest)
     with pytest.raises(ResultsError, match=f"another study, {other.digest}"):
         load_or_run(STUDY)
 

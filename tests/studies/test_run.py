@@ -36,12 +36,6 @@ STUDY = Study(
 SMALL = STUDY.replace(data=STUDY.axis_data[0], steps=10)
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RATEREG_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of members of each Trainer that is made from here on, which trains as ever."""
@@ -56,7 +50,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def test_a_study_trains_every_member_and_measures_it(cache: Path) -> None:
+def test_a_study_trains_every_member_and_measures_it() -> None:
     results = load_or_run(STUDY, progress=False)
     table, final = results.table, results.final
     assert len(final) == len(STUDY) * 2
@@ -109,7 +103,7 @@ def test_a_result_is_found_again_and_equal(cache: Path, trained: list[int]) -> N
     ],
     ids=lambda more: type(more[0]).__name__,
 )
-def test_a_changed_or_added_measurement_trains_nothing(cache: Path, trained: list[int], more: tuple) -> None:
+def test_a_changed_or_added_measurement_trains_nothing(trained: list[int], more: tuple) -> None:
     before = load_or_run(SMALL, progress=False)
     after = before.measure(*more, progress=False)
     assert trained == [4]
@@ -125,14 +119,14 @@ def test_a_changed_or_added_measurement_trains_nothing(cache: Path, trained: lis
         np.testing.assert_array_equal(after.arrays["test_originals"][:, :8], before.arrays["test_originals"])
 
 
-def test_another_number_of_test_images_trains_nothing(cache: Path, trained: list[int]) -> None:
+def test_another_number_of_test_images_trains_nothing(trained: list[int]) -> None:
     load_or_run(SMALL, progress=False)
     fewer = load_or_run(SMALL.replace(data=Data("tetrominoes", n_train=200, n_test=60)), progress=False)
     assert trained == [4]
     assert set(fewer.final.loc[fewer.final["partition"] == "test", "images"]) == {60}
 
 
-def test_a_member_is_trained_once_whatever_studies_it_is_in(cache: Path, trained: list[int]) -> None:
+def test_a_member_is_trained_once_whatever_studies_it_is_in(trained: list[int]) -> None:
     first = load_or_run(SMALL.replace(betas=1.0), progress=False)
     both = load_or_run(SMALL.replace(betas=[1.0, 0.3]), progress=False)
     assert trained == [2, 2]
@@ -154,7 +148,7 @@ def test_a_run_that_is_asked_to_stop_keeps_its_state_and_is_resumed(cache: Path)
     assert not list((cache / "shards").glob("*"))
 
 
-def test_members_of_two_precisions_are_not_mixed_and_that_is_said(cache: Path, trained: list[int]) -> None:
+def test_members_of_two_precisions_are_not_mixed_and_that_is_said(trained: list[int]) -> None:
     study = SMALL.replace(precision="auto", seeds=1)
     best = ratereg.training.best_precision(torch.device("cpu"))
     other = {"float32": "bfloat16", "bfloat16": "float32"}[best]
@@ -185,7 +179,7 @@ def test_a_degenerate_member_leaves_the_others_as_they_are(cache: Path) -> None:
     pd.testing.assert_frame_equal(both.loc[~lost, values].reset_index(drop=True), alone[values], rtol=1e-3)
 
 
-def test_finite_but_absurd_weights_give_nan_and_a_reason_in_every_measurement(cache: Path) -> None:
+def test_finite_but_absurd_weights_give_nan_and_a_reason_in_every_measurement() -> None:
     study = SMALL.replace(seeds=1)
     load_or_run(study, progress=False)
     absurd, fine = study.trainings("float32")
@@ -210,7 +204,7 @@ def test_finite_but_absurd_weights_give_nan_and_a_reason_in_every_measurement(ca
 
 
 def test_what_does_not_fit_into_memory_is_cut_or_refused_before_training(
-    cache: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch
+    trained: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "members_that_fit", lambda *_: 3)
     load_or_run(SMALL, progress=False)
@@ -233,13 +227,13 @@ def test_a_resumed_run_names_all_that_it_ran_on() -> None:
     assert joined([resumed, first])["commit"] == "abc; def"
 
 
-def test_data_that_differ_in_their_seed_alone_are_two_settings(cache: Path) -> None:
+def test_data_that_differ_in_their_seed_alone_are_two_settings() -> None:
     data = [Data("tetrominoes", n_train=40, n_test=30, seed=seed) for seed in (0, 1)]
     table = load_or_run(Study(data, MLP(1, 8, 2), steps=1), progress=False).table
     assert table["setting"].nunique() == table["data"].nunique() == 2
 
 
-def test_networks_with_different_latents_and_priors_share_a_study(cache: Path) -> None:
+def test_networks_with_different_latents_and_priors_share_a_study() -> None:
     priors = [StandardGaussian(), MixtureOfGaussians(components=3)]
     study = SMALL.replace(network=[MLP(1, 16, 2), MLP(1, 16, 3)], prior=priors, steps=2, seeds=1, betas=1.0)
     results = load_or_run(study, progress=False)

@@ -113,10 +113,15 @@ def written_folder(directory: Path) -> Iterator[Path]:
                 to_disk(file)
         try:
             # A folder is replaced only if it is empty, and another process may put its own there meanwhile.
-            while not _renamed(new, directory):
-                shutil.rmtree(old, ignore_errors=True)
-                with suppress(FileNotFoundError):
-                    os.replace(directory, old)
+            while new.exists():
+                try:
+                    os.replace(new, directory)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                    shutil.rmtree(old, ignore_errors=True)
+                    with suppress(FileNotFoundError):
+                        os.replace(directory, old)
         finally:
             if old.exists() and not directory.exists():
                 os.replace(old, directory)
@@ -154,14 +159,3 @@ def to_disk(file: Path) -> None:
     """Return when the content of a file would outlast a power failure."""
     with file.open("rb+") as stream:
         os.fsync(stream.fileno())
-
-
-def _renamed(folder: Path, place: Path) -> bool:
-    """Rename a folder, and return whether the place was free or empty."""
-    try:
-        os.replace(folder, place)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return False
-        raise
-    return True

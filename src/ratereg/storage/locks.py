@@ -40,13 +40,10 @@ def locked(path: Path, wait: float = 0.0) -> Iterator[None]:
         try:
             lock.acquire(timeout=wait)
         except Timeout:
-            try:
-                who = holder.read_text()
-            except OSError:
-                who = ""
-            raise Busy(
-                f"{path}: {who or 'another process'} works there. Wait until it has ended, or stop it, and start again."
-            ) from None
+            who = "another process"
+            with suppress(OSError):
+                who = holder.read_text() or who
+            raise Busy(f"{path}: {who} works there. Wait until it has ended, or stop it, and start again.") from None
         except NotImplementedError as error:
             raise StorageError(
                 f"{path} can't be locked: its file system has no locks. Name a folder on another one in RATEREG_CACHE."

@@ -21,14 +21,13 @@ _OTHERS = "other_files"
 
 def save_arrays(directory: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays, none named "other_files", to as few files as stay below `FILE_LIMIT`."""
-    whole = _packed(arrays)
+    most = max(map(len, arrays.values()), default=1)
+    files = [_packed(arrays)]
     # Each array is cut alike, so compressed parts are about equally large, and a few tries find their number.
-    most = max((len(values) for values in arrays.values()), default=1)
-    number = min(math.ceil(len(whole) / FILE_LIMIT), most)
-    files = _cut(arrays, number) if number > 1 else [whole]
-    while max(map(len, files)) >= FILE_LIMIT and number < most:
+    number = math.ceil(len(files[0]) / FILE_LIMIT)
+    while max(map(len, files)) >= FILE_LIMIT and len(files) < most:
+        files = _cut(arrays, min(number, most))
         number += 1
-        files = _cut(arrays, number)
     for place, content in zip(_names(len(files)), files, strict=True):
         (directory / place).write_bytes(content)
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from ratereg.data import Data, ImageSet
-from ratereg.measurements import Measured
 from ratereg.measurements.measured import with_errors
 from ratereg.models import Gaussian
 from ratereg.studies.catalog import identify
@@ -46,26 +45,22 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
     seconds = 0.0
     for member, training in enumerate(trainings):
         trained = store.kept(training, TRAJECTORY)
+        parts = [measured(training, measurement) for measurement in study.measurements]
         assert trained is not None, f"{training.digest} is not trained"
+        found = [part for part in parts if part is not None]
+        assert len(found) == len(parts), f"{training.digest} is not measured"
         record = trained[1]
-        parts: list[Measured] = []
-        for measurement in study.measurements:
-            kept = measured(training, measurement)
-            assert kept is not None, f"{training.digest} is not measured"
-            parts.append(kept[0])
-            environments.append(kept[1])
-        environments.append(record["environment"])
+        environments += [*(environment for _, environment in found), record["environment"]]
         seconds += record["seconds"]
         at = record["diverged_at"]
+        last = joined_rows([part.rows for part, _ in found])
+        last = [{"step": training.steps, **(row if at is None else lost(row))} for row in last]
         identity = identity_of(training, member, facts[training.data])
-        last = joined_rows([part.rows for part in parts])
-        if at is not None:
-            last = [lost(row) for row in last]
-        for row in [*record["rows"], *({"step": training.steps, **row} for row in last)]:
+        for row in [*record["rows"], *last]:
             # A member that was measured by itself was member 0 there.
             told = {"member": member, "diverged_at": math.nan if at is None else at, "failure": _failure(row, at)}
             rows.append(identity | row | told)
-        for part in parts:
+        for part, _ in found:
             for name, values in part.arrays.items():
                 if name == "test_originals":
                     originals.setdefault(training.data, values)
@@ -102,21 +97,15 @@ def identity_of(training: Training, member: int, facts: Facts) -> dict[str, Any]
         "n_test": facts.n_test,
         "data_seed": data.seed,
         "network": network.name,
-        "layers": network.layers,
-        "width": network.width,
-        "latent_dim": network.latent_dim,
+        **{name: getattr(network, name) for name in ("layers", "width", "latent_dim")},
         "architecture": network.label,
         "prior": training.prior.label,
         "likelihood": likelihood,
-        "steps": training.steps,
-        "batch_size": training.batch_size,
-        "learning_rate": training.learning_rate,
-        "schedule": training.schedule,
-        "warm_up": training.warm_up,
-        "precision": training.precision,
-        "beta": training.beta,
-        "seed": training.seed,
+        **{name: getattr(training, name) for name in _OF_TRAINING},
     }
+
+
+_OF_TRAINING = ("steps", "batch_size", "learning_rate", "schedule", "warm_up", "precision", "beta", "seed")
 
 
 def joined_rows(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:

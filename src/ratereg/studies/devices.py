@@ -8,9 +8,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,10 +51,11 @@ def work_on_devices(
         Exception: what a shard raised; the others under way are saved.
     """
     context = multiprocessing.get_context("spawn")
-    places, made, stop = context.Queue(), context.Value("q"), context.Event()
     count = min(len(devices), len(shards))
-    for device in devices[:count]:
-        places.put(str(device))
+    # No locks: a process that is killed would hold one for ever.
+    places, made, stop = context.Queue(), context.RawArray("q", count), context.RawValue("b", 0)
+    for place in enumerate(devices[:count]):
+        places.put(place)
     start = (places, made, stop, max(1, torch.get_num_threads() // count))
     reported = 0
     with ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=start) as pool:
@@ -61,61 +63,81 @@ def work_on_devices(
         try:
             while pending:
                 done, pending = wait(pending, timeout=_SECONDS, return_when=FIRST_COMPLETED)
-                total = made.value
+                total = sum(made)
                 listener.report(total - reported)
                 reported = total
                 for future in done:
                     future.result()
                 if listener.stop():
-                    stop.set()
+                    stop.value = 1
         except BrokenProcessPool as error:
             raise RuntimeError(
                 "A process that trained was killed; perhaps memory ran out, and fewer max_members need less of it. "
                 "Start the same again, and it is resumed from the last checkpoint."
             ) from error
         finally:
-            stop.set()
+            stop.value = 1
             for future in pending:
                 future.cancel()
 
 
+class _Worker(Listener):
+    """Counts the steps of a process where the parent reads them; stops at a signal, or when the parent says so."""
+
+    def __init__(self, made: Any, index: int, asked: Any) -> None:
+        self.made, self.index, self.asked = made, index, asked
+        self.signalled = False
+        self.measuring: Stopped | None = None
+
+    def report(self, steps: int) -> None:
+        self.made[self.index] += steps
+
+    def stop(self) -> bool:
+        return self.signalled or bool(self.asked.value)
+
+    @contextmanager
+    def at_once(self, step: int, steps: int) -> Iterator[None]:
+        self.measuring = Stopped(step, steps)
+        try:
+            if self.stop():
+                raise self.measuring
+            yield
+        finally:
+            self.measuring = None
+
+    def handle(self, *_: Any) -> None:
+        """Take a signal: of the terminal, of a scheduler, or of this process's own `follow`."""
+        self.signalled = True
+        if self.measuring is not None:
+            raise self.measuring
+
+    def follow(self, parent: int) -> None:
+        """Cut a measurement short at a wish to stop; end with the parent, after saving, for an idle process waits."""
+        while os.getppid() == parent and not self.stop():
+            time.sleep(_SECONDS)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        while os.getppid() == parent:
+            time.sleep(_SECONDS)
+        with _working:
+            os._exit(1)
+
+
 def _begin(places: Any, made: Any, stop: Any, threads: int) -> None:
-    """Prepare a worker process: signals of the terminal or scheduler are wishes to stop."""
+    """Prepare a worker process."""
     torch.set_num_threads(threads)
-    _process.update(device=torch.device(places.get()), listener=_Worker(made, stop))
-    if _process["device"].type == "cuda":
-        torch.cuda.set_device(_process["device"])
+    index, device = places.get()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    worker = _Worker(made, index, stop)
+    _process.update(device=device, worker=worker)
     for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
-    threading.Thread(target=_follow, args=(os.getppid(), stop), daemon=True).start()
-
-
-def _follow(parent: int, stop: Any) -> None:
-    """End the process when its parent has, after what is under way is saved: an idle one would wait for ever."""
-    while os.getppid() == parent:
-        time.sleep(_SECONDS)
-    stop.set()
-    with _working:
-        os._exit(1)
+        signal.signal(number, worker.handle)
+    threading.Thread(target=worker.follow, args=(os.getppid(),), daemon=True).start()
 
 
 def _work(shard: Shard, measurements: tuple[Measurement, ...], checkpoint_seconds: float) -> None:
-    listener = _process["listener"]
-    if listener.stop():
+    device, worker = _process["device"], _process["worker"]
+    if worker.stop():
         raise Stopped(0, shard.steps)
     with _working:
-        work_on(shard, measurements, _process["device"], checkpoint_seconds=checkpoint_seconds, listener=listener)
-
-
-class _Worker(Listener):
-    """Counts the steps of all processes where the parent reads them, and stops when it asks for that."""
-
-    def __init__(self, made: Any, asked: Any) -> None:
-        self.made, self.asked = made, asked
-
-    def report(self, steps: int) -> None:
-        with self.made.get_lock():
-            self.made.value += steps
-
-    def stop(self) -> bool:
-        return bool(self.asked.is_set())
+        work_on(shard, measurements, device, checkpoint_seconds=checkpoint_seconds, listener=worker)

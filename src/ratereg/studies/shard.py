@@ -116,7 +116,7 @@ def work_on(
         untrained = tuple(
             one
             for one in shard.trainings
-            if not store.has(one) and (with_weights or pending[one] or not store.has(one, TRAJECTORY))
+            if not store.has(one, TRAJECTORY) or ((with_weights or pending[one]) and not store.has(one))
         )
         images = shard.data.load()
         if untrained:

@@ -39,7 +39,6 @@ def status(names: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def _row(name: str) -> dict[str, Any]:
-    # The largest scale with a result, else the smallest there is.
     study, full = published(name), published(name, SCALES[0])
     found = find_published(study.digest)
     facts = {} if found is None else json.loads((found / "provenance.json").read_text())

@@ -19,12 +19,8 @@ class Feed:
     that lies on the device. So a captured step can be replayed, and a GPU works while the host draws. How long a block
     is changes nothing: every draw is keyed by its step.
 
-    Arguments:
-        streams: the source of batches, noise and thresholds.
-        pixels: all images, flattened, on the device to train on: uint8, or floats in [0, 1].
-        train: the rows of `pixels` that `streams` counts, on the same device.
-        binarize: whether to draw new binary images at each step.
-        steps_ahead: steps a block; None for as many as make sense.
+    Images and `binarize` are as in `Trainer`, with `train` on the same device; a block has `steps_ahead` steps, by
+    default as many as make sense.
     """
 
     def __init__(

@@ -67,12 +67,10 @@ class Training:
             raise ValueError(f"Training: beta is {self.beta!r}; give a finite weight, not negative.")
         if not (_is_number(self.learning_rate) and 0 < self.learning_rate < math.inf):
             raise ValueError(f"Training: learning_rate is {self.learning_rate!r}; give a positive number.")
-        for name, value, choices in (
-            ("schedule", self.schedule, SCHEDULES),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            if value not in choices:
-                raise ValueError(f"Training: {name} is {value!r}; give one of {', '.join(map(repr, choices))}.")
+        for name, choices in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in choices:
+                given = ", ".join(map(repr, choices))
+                raise ValueError(f"Training: {name} is {getattr(self, name)!r}; give one of {given}.")
 
     @property
     def record_steps(self) -> list[int]:
@@ -102,15 +100,14 @@ class Training:
     @cached_property
     def setting(self) -> str:
         """The digest without beta and seed. Members of one setting are compared along beta, paired by seed."""
-        return self._without("beta", "seed")
+        return digest_of({name: value for name, value in self.settings.items() if name not in ("beta", "seed")})
 
     @cached_property
     def problem(self) -> str:
         """The digest of the setting without the number of steps."""
-        return self._without("beta", "seed", "steps")
-
-    def _without(self, *names: str) -> str:
-        return digest_of({name: value for name, value in self.settings.items() if name not in names})
+        return digest_of(
+            {name: value for name, value in self.settings.items() if name not in ("beta", "seed", "steps")}
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Training) and self.digest == other.digest

@@ -23,13 +23,7 @@ class Step:
     It reads and writes only tensors of the device, always the same ones, and nothing in it makes the host wait, so it
     can be captured once and replayed.
 
-    Arguments:
-        vae: the members; the parameters are trained in place.
-        feed: the source of their batches and noise.
-        betas: the weight of the rate, one per member, on the device of `vae`.
-        learning_rate, schedule, steps: settings of Adam.
-        warm_up: first steps over which the weight of the rate rises from 0.
-        precision: the type of the matrix products.
+    The arguments are those of `Trainer`, with `betas` on the device of `vae`.
 
     Attributes:
         diverged_at: for each member the step at which it diverged, or -1.
