@@ -120,7 +120,7 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cluster, "_SECONDS_TO_CONNECT", 0.5)
     with pytest.raises(ConnectionError, match=r"tcp://127\.0\.0\.1:9.*does not answer"), connected("tcp://127.0.0.1:9"):
         pass
-    with pytest.raises(ConnectionError, match="scheduler is 'nonsense://x'"), connected("nonsense://x"):
+    with pytest.raises(ValueError, match="scheduler is 'nonsense://x'"), connected("nonsense://x"):
         pass
 
 

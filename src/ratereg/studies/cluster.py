@@ -135,8 +135,9 @@ def connected(scheduler: "str | Client") -> Iterator["Client"]:
     """Yield a client of the scheduler at an address, or the client that is given.
 
     Raises:
-        ConnectionError: there is no scheduler that answers.
+        ConnectionError: the scheduler does not answer.
         ModuleNotFoundError: `distributed` is not installed.
+        ValueError: it is no address.
     """
     try:
         from distributed import Client
@@ -149,10 +150,12 @@ def connected(scheduler: "str | Client") -> Iterator["Client"]:
         return
     try:
         client = Client(scheduler, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"scheduler is {scheduler!r}: {error}. Give an address such as 'tcp://host:8786'.") from None
+    except OSError:
         raise ConnectionError(
-            f"scheduler is {scheduler!r}, which does not answer ({error}); give the address that `dask scheduler` "
-            "prints, such as 'tcp://host:8786'."
+            f"scheduler is {scheduler!r}, which does not answer within {_SECONDS_TO_CONNECT} s; "
+            "give the address that `dask scheduler` prints."
         ) from None
     with client:
         yield client
