@@ -15,7 +15,7 @@ from ratereg.studies import load_or_run
 __all__ = ["betas_of", "network_of", "report"]
 
 
-def report(arguments: argparse.Namespace, device: str | list[str] | None) -> None:
+def report(arguments: argparse.Namespace) -> None:
     """Write the report that the command's arguments ask for, and print its path."""
     if (arguments.path is None) == (arguments.study is None):
         raise ValueError("report: give either a PATH or --study NAME.")
@@ -29,7 +29,7 @@ def report(arguments: argparse.Namespace, device: str | list[str] | None) -> Non
         study = plan_study(
             arguments.path,
             minutes=arguments.minutes,
-            networks=[network_of(one) for one in arguments.network or ()] or NETWORKS,
+            networks=[network_of(one) for one in arguments.network] or NETWORKS,
             betas=BETAS if arguments.betas is None else betas_of(arguments.betas),
             seeds=arguments.seeds,
             steps=arguments.steps,
@@ -37,7 +37,7 @@ def report(arguments: argparse.Namespace, device: str | list[str] | None) -> Non
             size=arguments.size,
             binarize=arguments.binarize,
             likelihood=arguments.likelihood,
-            device=device,
+            device=arguments.device,
         )
         networks = ", ".join(network.label for network in study.axis_networks)
         betas = ", ".join(f"{beta:g}" for beta in study.axis_betas)
@@ -45,7 +45,7 @@ def report(arguments: argparse.Namespace, device: str | list[str] | None) -> Non
         print(f"{len(study)} networks: {networks}; beta = {betas}; {seeds} seeds; {study.steps:,} steps", flush=True)
         if arguments.plan:
             return
-        results = load_or_run(study, device=device, checkpoint_seconds=arguments.checkpoint_seconds)
+        results = load_or_run(study, device=arguments.device, checkpoint_seconds=arguments.checkpoint_seconds)
     command = f"ratereg {shlex.join(sys.argv[1:])}"
     written = write_report(results, output, command=command, replace=arguments.force)
     print(f"written: {written}, {written.stat().st_size / 1e6:.1f} MB. Open it in a browser.")
