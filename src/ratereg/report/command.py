@@ -52,11 +52,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 
 def network_of(words: str) -> MLP | Convolutional:
-    """Return the network that is named as 3x512 or as conv32.
-
-    Raises:
-        ValueError: the name has another form, or the size is out of range.
-    """
+    """Return the network that is named as 3x512 or as conv32, or raise ValueError."""
     if found := re.fullmatch(r"(\d+)x(\d+)", words):
         return MLP(layers=int(found[1]), width=int(found[2]))
     if found := re.fullmatch(r"conv(\d+)", words):
@@ -65,11 +61,7 @@ def network_of(words: str) -> MLP | Convolutional:
 
 
 def betas_of(words: str) -> list[float]:
-    """Return the weights that are written with commas between them.
-
-    Raises:
-        ValueError: one is not a number.
-    """
+    """Return the weights that are written with commas between them, or raise ValueError."""
     try:
         return [float(one) for one in words.strip("[]() ").split(",")]
     except ValueError:
