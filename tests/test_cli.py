@@ -210,14 +210,6 @@ def test_the_members_of_a_committed_result_are_listed_with_their_numbers(
     ]
 
 
-def test_the_commands_are_listed_if_none_is_given(
-    ratereg: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert ratereg() == 2
-    shown = capsys.readouterr().out
-    assert all(f"\n    {command} " in shown for command in ("studies", "run", "results", "data", "rerun", "report"))
-
-
 def test_help_imports_no_torch_and_a_reader_who_stops_reading_sees_no_traceback(tmp_path: Path) -> None:
     def sh(command: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": str(SOURCES), "PYTHONUNBUFFERED": "1"}
@@ -230,7 +222,12 @@ def test_help_imports_no_torch_and_a_reader_who_stops_reading_sees_no_traceback(
     assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("command", ["studies", "run", "reproduce", "results", "data", "rerun", "report"])
-def test_help_shows_examples(command: str, ratereg: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert ratereg(command, "--help") == 0
-    assert f"\nexamples:\n  ratereg {command}" in capsys.readouterr().out
+def test_without_a_command_all_are_listed_and_the_help_of_each_shows_examples(
+    ratereg: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ratereg() == 2
+    listed = capsys.readouterr().out
+    for command in ("studies", "run", "reproduce", "results", "data", "rerun", "report"):
+        assert f"\n    {command} " in listed
+        assert ratereg(command, "--help") == 0
+        assert f"\nexamples:\n  ratereg {command}" in capsys.readouterr().out

@@ -332,7 +332,8 @@ def _value(text: str) -> Any:
         if isinstance(node, ast.Tuple | ast.List):
             return tuple(map(evaluated, node.elts))
         if isinstance(node, ast.Call) and (made := classes.get(ast.unparse(node.func))):
-            return made(*map(evaluated, node.args), **{one.arg: evaluated(one.value) for one in node.keywords})
+            given = {one.arg: evaluated(one.value) for one in node.keywords if one.arg}
+            return made(*map(evaluated, node.args), **given)
         try:
             return ast.literal_eval(node)
         except ValueError:

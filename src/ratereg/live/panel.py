@@ -61,11 +61,12 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
     """
 
     def __init__(self, study: Study) -> None:
-        check_watchable(study)
         # Clicks, and what a training shows, come in threads of their own.
         self._lock = threading.RLock()
         # Set to stop the training under way; the training that is shown has the last one.
         self._stopping = threading.Event()
+        # After what `close` needs, which ipywidgets calls of a refused widget too.
+        check_watchable(study)
         self._outcome: Future[Results | None] | None = None
         self.controls = Controls(study)
         self.start_button = ipywidgets.Button(description="Start", icon="play", button_style="primary")

@@ -24,13 +24,14 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
     """
     step = int(looks[-1]["step"].iloc[0])
     betas = sorted(set(looks[-1]["beta"]), reverse=True)
-    means = pd.concat(looks).groupby(["partition", "beta", "step"])[["rate", "distortion"]].mean()
+    paths = pd.concat(looks).groupby(["partition", "beta", "step"])[["rate", "distortion"]].mean()
+    last = looks[-1].groupby(["partition", "beta"])[["rate", "distortion"]].mean()
     fig = card(3.9, (0.7, 0.9, 3.95, 2.65))
     (axes,) = fig.axes
     words = []
     for beta in betas:
-        axes.plot(*means.loc[("test", beta)].to_numpy().T, color="0.7", lw=1)
-        (rate, distortion), (of_training, missed) = (means.loc[(side, beta, step)] for side in ("test", "train"))
+        axes.plot(*paths.loc[("test", beta)].to_numpy().T, color="0.7", lw=1)
+        (rate, distortion), (of_training, missed) = last.loc[("test", beta)], last.loc[("train", beta)]
         numbers = (
             f"rate {rate:.1f} and distortion {distortion:.0f} on test images, "
             f"{of_training:.1f} and {missed:.0f} on training images"
