@@ -74,13 +74,8 @@ def _run(arguments: argparse.Namespace) -> None:
         if not equals or not name or not value:
             raise ValueError(f"--set is {setting!r}; give NAME=VALUE, for example steps=2000.")
         settings[name] = _value(value)
-    results = load_or_run(
-        published(arguments.name, arguments.scale).replace(**settings),
-        device=arguments.device,
-        scheduler=arguments.scheduler,
-        max_members=arguments.max_members,
-        checkpoint_seconds=arguments.checkpoint_seconds,
-    )
+    how = _chosen(arguments, "device", "scheduler", "max_members", "checkpoint_seconds")
+    results = load_or_run(published(arguments.name, arguments.scale).replace(**settings), **how)
     by = ["setting", "dataset", "split", "architecture", "prior", "beta", "partition"]
     rows = results.final[results.final["partition"] != "fresh"]
     quantities = [name for name in ("rate", "distortion", "mutual_information", "marginal_kl") if name in rows]
@@ -99,13 +94,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
         print(results.final.drop_duplicates("member")[columns].to_string(index=False))
         print("Give one of these by --member.")
         return
-    table = reproduce(
-        results,
-        arguments.member,
-        seed=arguments.seed,
-        device=arguments.device,
-        checkpoint_seconds=arguments.checkpoint_seconds,
-    )
+    table = reproduce(results, arguments.member, **_chosen(arguments, "seed", "device", "checkpoint_seconds"))
     print(table.round(3).to_string(index=False))
     print(f"In nats; low to high is the interval of one more run, from the seeds in {results.directory}.")
 
@@ -125,10 +114,8 @@ def _results(arguments: argparse.Namespace) -> None:
             arguments.names,
             arguments.scale,
             seconds=None if arguments.minutes is None else 60 * arguments.minutes,
-            device=arguments.device,
-            max_members=arguments.max_members,
-            checkpoint_seconds=arguments.checkpoint_seconds,
-            say=lambda line: print(line, flush=True),
+            say=_say,
+            **_chosen(arguments, "device", "max_members", "checkpoint_seconds"),
         )
     finally:
         if arguments.archive:
@@ -139,9 +126,9 @@ def _results(arguments: argparse.Namespace) -> None:
 def _unpack(archive: Path) -> int:
     """Put the results of an archive where results lie, without replacing any, and return how many files these are."""
     from ratereg.storage import written_file
-    from ratereg.studies import results
+    from ratereg.studies.results import published_directory
 
-    made, folder = 0, results.published_directory()
+    made, folder = 0, published_directory()
     try:
         with tarfile.open(archive) as tar:
             for entry in tar:
@@ -181,7 +168,7 @@ def _rerun(arguments: argparse.Namespace) -> None:
         print(describe_parameters(arguments.notebook))
     elif arguments.grid:
         axes = read_axes(arguments.grid)
-        table = grid(arguments.notebook, axes, parameters, arguments.output, lambda line: print(line, flush=True))
+        table = grid(arguments.notebook, axes, parameters, arguments.output, _say)
         print(table.dropna(axis="columns", how="all").to_string(index=False, max_colwidth=40))
         if failed := sum(table["outcome"].str.startswith("failed")):
             raise _ended(1, f"{failed} of {len(table)} runs failed. {_to_resume()}")
@@ -315,6 +302,14 @@ def _joined_pairs(arguments: Sequence[str]) -> list[str]:
             name = next(rest, "")
             joined.append(name if "=" in name else f"{name}={next(rest, '')}")
     return joined
+
+
+def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in names}
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _devices(text: str) -> str | list[str]:

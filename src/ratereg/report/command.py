@@ -26,18 +26,12 @@ def report(arguments: argparse.Namespace) -> None:
     if arguments.study is not None:
         results = committed(arguments.study, arguments.scale)
     else:
+        as_given = ("minutes", "seeds", "steps", "images", "size", "binarize", "likelihood", "device")
         study = plan_study(
             arguments.path,
-            minutes=arguments.minutes,
             networks=[network_of(one) for one in arguments.network] or NETWORKS,
             betas=BETAS if arguments.betas is None else betas_of(arguments.betas),
-            seeds=arguments.seeds,
-            steps=arguments.steps,
-            images=arguments.images,
-            size=arguments.size,
-            binarize=arguments.binarize,
-            likelihood=arguments.likelihood,
-            device=arguments.device,
+            **{name: getattr(arguments, name) for name in as_given},
         )
         networks = ", ".join(network.label for network in study.axis_networks)
         betas = ", ".join(f"{beta:g}" for beta in study.axis_betas)
