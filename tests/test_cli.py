@@ -228,6 +228,6 @@ def test_without_a_command_all_are_listed_and_the_help_of_each_shows_examples(
     assert ratereg() == 2
     listed = capsys.readouterr().out
     for command in ("studies", "run", "reproduce", "results", "data", "rerun", "report"):
-        assert f"\n    {command} " in listed
+        assert f"\n    {command}" in listed
         assert ratereg(command, "--help") == 0
         assert f"\nexamples:\n  ratereg {command}" in capsys.readouterr().out
