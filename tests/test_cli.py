@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ratereg import CATALOG, MLP, Bernoulli, Data, cli
+from ratereg import CATALOG, MLP, Bernoulli, Data
 from ratereg.cli import _value
 from ratereg.data.known import variable
 from ratereg.studies.results import find_published
@@ -101,7 +101,7 @@ def test_a_setting_is_a_literal_a_value_of_the_package_or_text(text: str, value:
         (["results", "--unpack", "--archive", "no.tar.gz"], "no.tar.gz"),
         (["results", "--minutes", "0"], "give a positive number"),
         (["reproduce", "plain"], "give one of 'capacity'"),
-        (["data", "cifar"], "invalid choice: 'cifar'"),
+        (["data", "cifar"], "name is 'cifar'; give one of fashion-mnist"),
         (["rerun", "no.md"], "notebook is no.md, which is no file"),
         (["rum"], "invalid choice: 'rum'"),
     ],
@@ -180,7 +180,7 @@ def test_an_archive_carries_results_to_another_machine_and_replaces_none_there(
     assert source is not None
     (there := here / "plane" / source.name).mkdir(parents=True)
     (there / "table.csv").write_text("its own")
-    monkeypatch.setattr(cli, "published_directory", lambda: here)
+    monkeypatch.setattr("ratereg.studies.results.published_directory", lambda: here)
     unpack = ["results", "--unpack", "--archive"]
     assert ratereg(*unpack, str(archive)) == 0
     assert (there / "table.csv").read_text() == "its own"
@@ -210,15 +210,24 @@ def test_the_members_of_a_committed_result_are_listed_with_their_numbers(
     ]
 
 
-def test_the_commands_are_listed_if_none_is_given(
+def test_help_imports_no_torch_and_a_reader_who_stops_reading_sees_no_traceback(tmp_path: Path) -> None:
+    def sh(command: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(SOURCES), "PYTHONUNBUFFERED": "1"}
+        return subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment, cwd=tmp_path)
+
+    done = sh(f"{sys.executable} -X importtime -m ratereg --help")
+    assert "ratereg.cli" in done.stderr
+    assert not {"torch", "numpy"} & {line.split()[-1] for line in done.stderr.splitlines()}
+    done = sh(f"{sys.executable} -m ratereg studies | head -n 1")
+    assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
+
+
+def test_without_a_command_all_are_listed_and_the_help_of_each_shows_examples(
     ratereg: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ratereg() == 2
-    shown = capsys.readouterr().out
-    assert all(f"\n    {command} " in shown for command in ("studies", "run", "results", "data", "rerun", "report"))
-
-
-@pytest.mark.parametrize("command", ["studies", "run", "reproduce", "results", "data", "rerun", "report"])
-def test_help_shows_examples(command: str, ratereg: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert ratereg(command, "--help") == 0
-    assert f"\nexamples:\n  ratereg {command}" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    for command in ("studies", "run", "reproduce", "results", "data", "rerun", "report"):
+        assert f"\n    {command}" in listed
+        assert ratereg(command, "--help") == 0
+        assert f"\nexamples:\n  ratereg {command}" in capsys.readouterr().out

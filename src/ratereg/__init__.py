@@ -5,11 +5,12 @@ information quantities are in nats.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ratereg import data, evaluation, measurements, models, studies, training
-from ratereg.models import MLP, VAE, Bernoulli, Convolutional, Gaussian, SingleModel, load_model
-from ratereg.studies import CATALOG, Data, Results, Study, Training, load_or_run, published
+if TYPE_CHECKING:
+    from ratereg import claims, data, evaluation, live, measurements, models, plots, report, studies, training, widgets
+    from ratereg.models import MLP, VAE, Bernoulli, Convolutional, Gaussian, SingleModel, load_model
+    from ratereg.studies import CATALOG, Data, Results, Study, Training, load_or_run, published
 
 __all__ = [
     "CATALOG",
@@ -39,9 +40,19 @@ __all__ = [
     "widgets",
 ]
 
+_MODELS = {"MLP", "VAE", "Bernoulli", "Convolutional", "Gaussian", "SingleModel", "load_model"}
+_STUDIES = {"CATALOG", "Data", "Results", "Study", "Training", "load_or_run", "published"}
+
 
 def __getattr__(name: str) -> Any:
-    # These need matplotlib, ipywidgets and IPython, which a bare machine that trains may lack.
-    if name in {"claims", "live", "plots", "report", "widgets"}:
+    # Imported when first used: `ratereg --help` needs no torch, and a bare machine that trains may lack matplotlib.
+    for room, names in (("models", _MODELS), ("studies", _STUDIES)):
+        if name in names:
+            return getattr(importlib.import_module(f"ratereg.{room}"), name)
+    if name in __all__:
         return importlib.import_module(f"ratereg.{name}")
     raise AttributeError(f"module 'ratereg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

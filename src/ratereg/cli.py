@@ -11,21 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ratereg import measurements, models
-from ratereg.data.known import KNOWN, read_known, variable, write_known
-from ratereg.storage import StorageError, cache_directory, written_file
-from ratereg.studies import CATALOG, Data, Results, load_or_run, published
-from ratereg.studies.campaign import make_results, pack
-from ratereg.studies.results import find_published, published_directory
-from ratereg.training.interruption import Stopped
+# Everything else is imported by the command that needs it, since torch takes seconds and help needs none of it.
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
-
-_VALUES = {name: getattr(room, name) for room in (models, measurements) for name in room.__all__} | {"Data": Data}
-"""Classes whose values a setting may have, by their names."""
+_INTERRUPTED, _BROKEN_PIPE = 130, 141
+"""The exit codes after Ctrl-C, and where nobody reads the output any more, as shells have them."""
 
 
 def main() -> None:
@@ -34,10 +25,19 @@ def main() -> None:
     if not sys.argv[1:]:
         parser.print_help()
         raise SystemExit(2)
+    arguments = parser.parse_args(_joined_pairs(sys.argv[1:]))
+
+    from ratereg.storage import StorageError, cache_directory
+    from ratereg.training import Stopped
+
     try:
-        arguments = parser.parse_args(_joined_pairs(sys.argv[1:]))
         _give(getattr(arguments, "data", []))
         arguments.command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # As `head` does to it; Python flushes the output once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(_BROKEN_PIPE) from None
     except ModuleNotFoundError as error:
         # An error of our own has no name, and a hint already.
         hint = "; pip install -e '.[book]' in a checkout installs what notebooks need." if error.name else ""
@@ -54,6 +54,9 @@ def main() -> None:
 
 def _studies(_: argparse.Namespace) -> None:
     """List the published studies and their results."""
+    from ratereg.studies import CATALOG
+    from ratereg.studies.results import find_published
+
     for name, scales in CATALOG.items():
         for scale, study in scales.items():
             place = find_published(study.digest)
@@ -63,20 +66,22 @@ def _studies(_: argparse.Namespace) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     """Run a published study, or a variant of it, unless its result is there, and print what it found."""
+    from ratereg.studies import load_or_run, published
+
     settings = {}
     for setting in arguments.set:
         name, equals, value = setting.partition("=")
         if not equals or not name or not value:
             raise ValueError(f"--set is {setting!r}; give NAME=VALUE, for example steps=2000.")
         settings[name] = _value(value)
-    results = load_or_run(
-        published(arguments.name, arguments.scale).replace(**settings),
-        device=arguments.device,
-        scheduler=arguments.scheduler,
-        max_members=arguments.max_members,
-        checkpoint_seconds=arguments.checkpoint_seconds,
-    )
-    _print_means(results)
+    how = _chosen(arguments, "device", "scheduler", "max_members", "checkpoint_seconds")
+    results = load_or_run(published(arguments.name, arguments.scale).replace(**settings), **how)
+    by = ["setting", "dataset", "split", "architecture", "prior", "beta", "partition"]
+    rows = results.final[results.final["partition"] != "fresh"]
+    quantities = [name for name in ("rate", "distortion", "mutual_information", "marginal_kl") if name in rows]
+    print(f"Means over {len(results.study.axis_seeds)} seeds at step {results.study.steps:,}, in nats:")
+    print(rows.groupby(by, sort=False)[quantities].mean().round(2).droplevel("setting").to_string())
+    print(f"All of it: {results.directory}")
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
@@ -89,19 +94,15 @@ def _reproduce(arguments: argparse.Namespace) -> None:
         print(results.final.drop_duplicates("member")[columns].to_string(index=False))
         print("Give one of these by --member.")
         return
-    table = reproduce(
-        results,
-        arguments.member,
-        seed=arguments.seed,
-        device=arguments.device,
-        checkpoint_seconds=arguments.checkpoint_seconds,
-    )
+    table = reproduce(results, arguments.member, **_chosen(arguments, "seed", "device", "checkpoint_seconds"))
     print(table.round(3).to_string(index=False))
     print(f"In nats; low to high is the interval of one more run, from the seeds in {results.directory}.")
 
 
 def _results(arguments: argparse.Namespace) -> None:
     """Run the published studies that have no result at a scale, and put their results into results/."""
+    from ratereg.studies.campaign import make_results, pack
+
     if arguments.unpack and arguments.archive is None:
         raise ValueError("--unpack needs an archive; give --archive FILE.tar.gz.")
     if arguments.unpack or (arguments.archive and arguments.archive.is_file()):
@@ -113,10 +114,8 @@ def _results(arguments: argparse.Namespace) -> None:
             arguments.names,
             arguments.scale,
             seconds=None if arguments.minutes is None else 60 * arguments.minutes,
-            device=arguments.device,
-            max_members=arguments.max_members,
-            checkpoint_seconds=arguments.checkpoint_seconds,
-            say=lambda line: print(line, flush=True),
+            say=_say,
+            **_chosen(arguments, "device", "max_members", "checkpoint_seconds"),
         )
     finally:
         if arguments.archive:
@@ -126,14 +125,17 @@ def _results(arguments: argparse.Namespace) -> None:
 
 def _unpack(archive: Path) -> int:
     """Put the results of an archive where results lie, without replacing any, and return how many files these are."""
-    made = 0
+    from ratereg.storage import written_file
+    from ratereg.studies.results import published_directory
+
+    made, folder = 0, published_directory()
     try:
         with tarfile.open(archive) as tar:
             for entry in tar:
                 name = entry.name.removeprefix("results/")
-                place = published_directory() / name
+                place = folder / name
                 # It raises an error if the place is outside.
-                tarfile.data_filter(entry.replace(name=name), str(published_directory()))
+                tarfile.data_filter(entry.replace(name=name), str(folder))
                 if (content := tar.extractfile(entry)) and not place.exists():
                     with written_file(place) as file:
                         file.write_bytes(content.read())
@@ -145,7 +147,11 @@ def _unpack(archive: Path) -> int:
 
 def _data(arguments: argparse.Namespace) -> None:
     """Write a known image set to one file, for machines that can't fetch it."""
+    from ratereg.data.known import KNOWN, read_known, variable, write_known
+
     name = arguments.name
+    if name not in KNOWN:
+        raise ValueError(f"data: name is {name!r}; give one of {', '.join(KNOWN)}.")
     written = write_known(read_known(name), arguments.output or Path(f"{name}.npz"))
     print(f"written: {written}, {written.stat().st_size / 1e6:.1f} MB. On a machine without the set, say")
     print(f"  --data {name}={written}   or   export {variable(name)}={written}")
@@ -162,7 +168,7 @@ def _rerun(arguments: argparse.Namespace) -> None:
         print(describe_parameters(arguments.notebook))
     elif arguments.grid:
         axes = read_axes(arguments.grid)
-        table = grid(arguments.notebook, axes, parameters, arguments.output, lambda line: print(line, flush=True))
+        table = grid(arguments.notebook, axes, parameters, arguments.output, _say)
         print(table.dropna(axis="columns", how="all").to_string(index=False, max_colwidth=40))
         if failed := sum(table["outcome"].str.startswith("failed")):
             raise _ended(1, f"{failed} of {len(table)} runs failed. {_to_resume()}")
@@ -177,7 +183,7 @@ def _report(arguments: argparse.Namespace) -> None:
     """Train networks on your own images, and write their rate-distortion report as one HTML page."""
     from ratereg.report.command import report
 
-    report(arguments, arguments.device)
+    report(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,13 +196,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    scale = argparse.ArgumentParser(add_help=False)
-    scale.add_argument("--scale", help="full or cpu; by default the largest that has a result")
-    members = argparse.ArgumentParser(add_help=False)
-    members.add_argument("--max-members", type=int, metavar="N", help="train at most that many models at once")
-    training = argparse.ArgumentParser(add_help=False)
-    option = training.add_argument
+    scale, members, training = (argparse.ArgumentParser(add_help=False) for _ in range(3))
     several: dict[str, Any] = {"action": "append", "default": []}
+    scale.add_argument("--scale", help="full or cpu; by default the largest that has a result")
+    members.add_argument("--max-members", type=int, metavar="N", help="train at most that many models at once")
+    option = training.add_argument
     option("--device", type=_devices, help="cpu, cuda, or several: cuda:0,cuda:1; by default all GPUs, or else the CPU")
     option("--checkpoint-seconds", type=float, default=300, metavar="S", help="between checkpoints; by default 300")
     option("--data", **several, metavar="NAME=FILE", help="file of a known image set, as `ratereg data` makes it")
@@ -247,7 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--unpack", action="store_true", help="only read the archive")
 
     option = command(_data, [], "fashion-mnist --output fashion-mnist.npz")
-    option("name", choices=list(KNOWN), help="the set")
+    option("name", metavar="NAME", help="the set: fashion-mnist, mnist or mnist-10k")
     option("-o", "--output", type=Path, metavar="FILE", help="the .npz file; by default NAME.npz")
 
     option = command(
@@ -259,12 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     option("notebook", type=Path, metavar="NOTEBOOK", help="a text notebook, e.g. notebooks/capacity.md")
     option("-p", **several, metavar="NAME VALUE", help="a parameter of the notebook")
-    option(
-        "--grid",
-        **several,
-        metavar="NAME=VALUE,...",
-        help="values of a parameter, or a YAML file of such lists; all combinations are run",
-    )
+    option("--grid", **several, metavar="NAME=VALUE,...", help="values to combine, or a YAML file of such lists")
     option("--list", action="store_true", help="only list the notebook's parameters")
     option("-o", "--output", type=Path, metavar="PATH", help="the executed notebook to write; the folder of a grid")
 
@@ -283,12 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--plan", action="store_true", help="only say what would be trained, and for how long")
     option("--minutes", type=float, default=8, metavar="M", help="for training; by default 8")
     option("--steps", type=int, metavar="N", help="training steps, whatever time they take")
-    option(
-        "--network",
-        action="append",
-        metavar="NETWORK",
-        help="3x512 for three layers of 512 units, conv32 for 32 channels",
-    )
+    option("--network", **several, metavar="NETWORK", help="3x512 for 3 layers of 512 units, conv32 for 32 channels")
     option("--betas", metavar="B,B", help="weights of the rate; by default 3,1,0.1,0.01,0.001")
     option("--seeds", type=int, default=3, metavar="N", help="how many; fewer than 3 give no verdict")
     option("--likelihood", default="bernoulli", help="bernoulli (the default) or gaussian")
@@ -310,47 +304,54 @@ def _joined_pairs(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
+def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in names}
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def _devices(text: str) -> str | list[str]:
     return text.split(",") if "," in text else text
 
 
 def _value(text: str) -> Any:
     """Return the value of a setting: 2000, (1, 0.1), MLP(layers=2); what is no such expression is text."""
+    from ratereg import measurements, models
+    from ratereg.data import Data
+
+    classes = {name: getattr(room, name) for room in (models, measurements) for name in room.__all__} | {"Data": Data}
+
+    def evaluated(node: ast.expr) -> Any:
+        if isinstance(node, ast.Tuple | ast.List):
+            return tuple(map(evaluated, node.elts))
+        if isinstance(node, ast.Call) and (made := classes.get(ast.unparse(node.func))):
+            given = {one.arg: evaluated(one.value) for one in node.keywords if one.arg}
+            return made(*map(evaluated, node.args), **given)
+        try:
+            return ast.literal_eval(node)
+        except ValueError:
+            return ast.get_source_segment(text, node)
+
     try:
-        return _evaluated(ast.parse(text, mode="eval").body, text)
+        return evaluated(ast.parse(text, mode="eval").body)
     except SyntaxError:
         return text
 
 
-def _evaluated(node: ast.expr, text: str) -> Any:
-    if isinstance(node, ast.Tuple | ast.List):
-        return tuple(_evaluated(one, text) for one in node.elts)
-    if isinstance(node, ast.Call) and (made := _VALUES.get(ast.unparse(node.func))):
-        given = {one.arg: _evaluated(one.value, text) for one in node.keywords if one.arg}
-        return made(*(_evaluated(one, text) for one in node.args), **given)
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return ast.get_source_segment(text, node)
-
-
 def _give(files: Sequence[str]) -> None:
     """Note where known sets are given; in the environment, so that it reaches other processes of the run."""
+    if not files:
+        return
+    from ratereg.data.known import KNOWN, variable
+
     for given in files:
         name, equals, file = given.partition("=")
         if not equals or not file or name not in KNOWN:
             known = " or ".join(KNOWN)
             raise ValueError(f"--data is {given!r}; give NAME=FILE with the name {known}; a path is itself a source.")
         os.environ[variable(name)] = str(Path(file).expanduser().absolute())
-
-
-def _print_means(results: Results) -> None:
-    by = ["setting", "dataset", "split", "architecture", "prior", "beta", "partition"]
-    rows = results.final[results.final["partition"] != "fresh"]
-    quantities = [name for name in ("rate", "distortion", "mutual_information", "marginal_kl") if name in rows]
-    print(f"Means over {len(results.study.axis_seeds)} seeds at step {results.study.steps:,}, in nats:")
-    print(rows.groupby(by, sort=False)[quantities].mean().round(2).droplevel("setting").to_string())
-    print(f"All of it: {results.directory}")
 
 
 def _ended(code: int, message: str) -> SystemExit:

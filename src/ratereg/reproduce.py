@@ -6,12 +6,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 
 from ratereg.measurements import Information, RateDistortion
 from ratereg.storage import cache_directory
@@ -20,6 +19,7 @@ from ratereg.studies.assemble import Facts, joined_rows
 from ratereg.studies.results import find_published
 from ratereg.studies.run import checked_devices, complete
 from ratereg.studies.shard import model_of
+from ratereg.summary import mean_interval
 
 __all__ = ["committed", "reproduce"]
 
@@ -80,15 +80,8 @@ def reproduce(
     target = checked_devices(device)[0]
     images = training.data.load()
     with _cache_of_its_own(training.digest):
-        complete(
-            [training],
-            (),
-            {training.data: Facts.of(images)},
-            devices=[target],
-            progress=progress,
-            checkpoint_seconds=checkpoint_seconds,
-            with_weights=True,
-        )
+        how: dict[str, Any] = {"progress": progress, "checkpoint_seconds": checkpoint_seconds, "with_weights": True}
+        complete([training], (), {training.data: Facts.of(images)}, devices=[target], **how)
         model = model_of([training], images.image_shape).to(target)
     asked = [one for one in results.study.measurements if isinstance(one, RateDistortion | Information)]
     here = {row["partition"]: row for row in joined_rows([one(model, images).rows for one in asked])}
@@ -106,8 +99,7 @@ def reproduce(
 @contextmanager
 def _cache_of_its_own(name: str) -> Iterator[None]:
     """Let nothing that is cached be found; the cache of this run is removed at its end, and stays if it is stopped."""
-    usual = os.environ.get("RATEREG_CACHE")
-    own: Path = cache_directory() / "reproduced" / name
+    usual, own = os.environ.get("RATEREG_CACHE"), cache_directory() / "reproduced" / name
     os.environ["RATEREG_CACHE"] = str(own)
     try:
         yield
@@ -120,8 +112,6 @@ def _cache_of_its_own(name: str) -> Iterator[None]:
 
 def _prediction_interval(values: np.ndarray) -> tuple[float, float]:
     """Return the 95% interval for one more value of a normal sample; NaN for a single value."""
-    count = len(values)
-    if count < 2:
-        return math.nan, math.nan
-    half_width = stats.t.ppf(0.975, count - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / count)
-    return float(values.mean() - half_width), float(values.mean() + half_width)
+    mean = mean_interval(values)
+    half_width = mean.half_width * math.sqrt(mean.seeds + 1)
+    return mean.mean - half_width, mean.mean + half_width

@@ -41,7 +41,6 @@ def test_parameters_are_given_as_papermill_takes_them_or_with_an_equals_sign(
     [
         (["no.md", "--list"], "notebook is no.md, which is no file"),
         (["tiny.md", "-p", "slop", "2"], "tiny.md has no slop. There are:"),
-        (["tiny.md", "-p", "points", "1.5"], "points is '1.5'; give int. There are:"),
         (["tiny.md", "-p", "slope=steep"], "slope is 'steep'; give float. There are:"),
         (["tiny.md", "--grid", "points=2,many"], "points is 'many'; give int."),
         (["tiny.md", "--grid", "names=a,b"], "names is 'a'; give list[str] or None"),

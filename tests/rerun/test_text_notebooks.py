@@ -3,22 +3,12 @@
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 
-from ratereg.rerun import TextNotebookHandler, parameters_of
+from ratereg.rerun import TextNotebookHandler
 from ratereg.rerun.text_notebooks import plain_markdown, read_notebook
 
 CHAPTERS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.md"))
-PREFIXED = pytest.mark.filterwarnings("ignore:The specified file .* does not end in:UserWarning")
-
-
-@PREFIXED
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_papermill_sees_the_declared_parameters_and_types_of_a_chapter(chapter: Path) -> None:
-    seen = papermill.inspect_notebook(f"jupytext:{chapter}")
-    own = {name: "|".join(one.kinds) for name, one in parameters_of(chapter).items()}
-    assert {name: one["inferred_type_name"] for name, one in seen.items()} == own
 
 
 def test_what_the_handler_writes_it_reads_again_without_outputs(tmp_path: Path) -> None:
@@ -49,8 +39,3 @@ def test_what_the_handler_writes_it_reads_again_without_outputs(tmp_path: Path) 
 )
 def test_myst_becomes_plain_markdown(text: str, expected: str) -> None:
     assert plain_markdown(text, lambda name, target, words: f"<{name}|{target}|{words}>") == expected
-
-
-def test_a_missing_notebook_is_refused_by_its_path() -> None:
-    with pytest.raises(FileNotFoundError, match=r"notebook is no\.md, which is no file"):
-        read_notebook(Path("no.md"))

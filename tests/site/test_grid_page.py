@@ -7,30 +7,30 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from ratereg.rerun.outcomes import Figure, Outcome
-from ratereg.rerun.page import Column, write_page
+from ratereg.rerun.outcomes import Figure, Run
+from ratereg.rerun.page import write_page
 from reader import DESKTOP, PHONE, serious_faults
 
-CAPTION = "A curve of $D$ against $R$ for a `study`.\n\nMade from {glue:text}`source`."
 FIGURES = ("fig-curve", "fig-images")
 
 
-def column(steps: int, betas: list[float]) -> Column:
+def run(steps: int, betas: list[float]) -> Run:
     circle = f'<circle cx="{steps}" cy="99" r="9"/>'
     drawing = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 420">{circle}</svg>'
     source = f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
-    figures = tuple(Figure(name, source, "A circle.", CAPTION) for name in FIGURES)
+    figures = [Figure(name, source, "A circle.") for name in FIGURES]
     records = {"distortion": steps / 7, "members": 4, "source": f"results/{steps}", "a_rather_long_name": betas}
-    chosen = {"steps": steps, "betas": betas}
+    changed = {"steps": steps, "betas": betas}
+    about = changed, {"images": 2048, **changed}, "0"
     if steps == 300:
-        return Column(chosen, "failed: ValueError: <too> few", "none.ipynb", None)
-    return Column(chosen, "finished", f"{steps}.ipynb", Outcome("0", 12.3, records, figures))
+        return Run(*about, "none.ipynb", "failed: ValueError: <too> few")
+    return Run(*about, f"{steps}.ipynb", "finished", 12.3, records, figures)
 
 
 @pytest.fixture(params=["light", "dark"])
 def page(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    columns = [column(steps, betas) for steps in (100, 200, 300) for betas in ([1.0, 0.1], [3.0, 0.3])]
-    write_page(tmp_path / "index.html", "chapter.md", {"images": 2048}, columns)
+    runs = [run(steps, betas) for steps in (100, 200, 300) for betas in ([1.0, 0.1], [3.0, 0.3])]
+    write_page(tmp_path / "index.html", "chapter.md", runs)
     context = browser.new_context(color_scheme=request.param)
     shown = context.new_page()
     shown.goto((tmp_path / "index.html").as_uri())
@@ -76,5 +76,3 @@ def test_each_run_has_its_numbers_and_pictures_and_equal_numbers_are_shown_once(
             drawing = base64.b64decode((picture.get_attribute("src") or "").partition(",")[2]).decode()
             assert f'cx="{caption.split(",")[0].removeprefix("steps ")}"' in drawing
     assert page.locator("#runs").get_by_text("failed: ValueError: <too> few").count() == 2
-    assert page.get_by_text("A curve of D against R for a study.").count() == len(FIGURES)
-    assert page.get_by_text("Made from “source” in the numbers above.").count() == len(FIGURES)

@@ -19,16 +19,11 @@ _IMAGES = tuple(2**power for power in range(6, 15))
 _STEPS = (100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 _EXPONENTS = (-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0)
 
-_ALL = math.inf
-"""All training images: a slider can't hold None."""
+_ALL = math.inf  # all training images, since a slider can't hold None
 
 
 class Controls(ipywidgets.VBox):  # type: ignore[misc]
-    """Sliders over the settings of a study of one data set and one network; each has a label and works by keyboard.
-
-    Arguments:
-        study: study shown first; its own values are among the choices.
-    """
+    """Sliders over the settings of a study of one data set and one network, whose own values are among the choices."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -47,11 +42,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         super().__init__([*self.sizes.values(), self.smallest_beta, self.images, self.steps])
 
     def study(self) -> Study:
-        """Return the study with the chosen settings.
-
-        Raises:
-            ValueError: a setting is refused.
-        """
+        """Return the study with the chosen settings, or raise ValueError where one is refused."""
         network: Any = self._study.axis_networks[0]
         data = self._study.axis_data[0]
         if self.sizes:

@@ -11,10 +11,8 @@ import ipywidgets
 __all__ = ["interrupts", "replaced_by_its_cell"]
 
 _stopping: "weakref.WeakSet[threading.Event]" = weakref.WeakSet()
-"""The events that stop the trainings under way."""
-
-_of_cell: dict[str, tuple[str, "list[weakref.ref[Any]]"]] = {}
-"""For each cell its last execution, and the widgets shown by it."""
+# For each cell its last execution, and the widgets shown by it.
+_of_cell: dict[str, tuple[str, "weakref.WeakSet[Any]"]] = {}
 
 
 def interrupts(stopping: threading.Event) -> None:
@@ -35,12 +33,13 @@ def replaced_by_its_cell(widget: ipywidgets.Widget) -> None:
     cell, execution = request.get("metadata", {}).get("cellId"), request.get("header", {}).get("msg_id")
     if cell is None or execution is None:
         return
-    last, shown = _of_cell.get(cell, ("", []))
+    last, shown = _of_cell.get(cell, ("", weakref.WeakSet()))
     if last != execution:
-        for before in filter(None, (reference() for reference in shown)):
+        for before in list(shown):
             before.close()
-        shown = []
-    _of_cell[cell] = execution, [*shown, weakref.ref(widget)]
+        shown = weakref.WeakSet()
+    shown.add(widget)
+    _of_cell[cell] = execution, shown
 
 
 def _kernel() -> Any:

@@ -4,6 +4,8 @@ import asyncio
 import contextvars
 import html
 import threading
+import time
+from concurrent.futures import Future
 
 import ipywidgets
 
@@ -55,21 +57,17 @@ def replay(results: Results) -> Framed:
 class Watch(ipywidgets.VBox):  # type: ignore[misc]
     """A widget that trains an ensemble and shows it; made by `watch`.
 
-    Attributes:
-        controls: its sliders.
-        start_button, stop_button, status, picture, numbers: its other parts.
-        error: exception that ended the last training, or None.
+    Its parts are `controls`, `start_button`, `stop_button`, `status`, `picture` and `numbers`.
     """
 
     def __init__(self, study: Study) -> None:
         # Clicks, and what a training shows, come in threads of their own.
         self._lock = threading.RLock()
         # Set to stop the training under way; the training that is shown has the last one.
-        self._stopping, self._ended = threading.Event(), threading.Event()
-        self._ended.set()
+        self._stopping = threading.Event()
+        # After what `close` needs, which ipywidgets calls of a refused widget too.
         check_watchable(study)
-        self._results: Results | None = None
-        self.error: Exception | None = None
+        self._outcome: Future[Results | None] | None = None
         self.controls = Controls(study)
         self.start_button = ipywidgets.Button(description="Start", icon="play", button_style="primary")
         self.stop_button = ipywidgets.Button(description="Stop", icon="stop")
@@ -85,7 +83,7 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
     @property
     def running(self) -> bool:
         """Whether it trains, or measures what it has trained."""
-        return not self._ended.is_set()
+        return self._outcome is not None and not self._outcome.done()
 
     @property
     def results(self) -> Results:
@@ -95,22 +93,24 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
 
         Raises:
             RuntimeError: there has been no training, it is under way, or it was stopped before its first step.
+            ValueError: a setting was refused.
+            FloatingPointError: all networks have diverged.
         """
-        if self._results is None:
+        results = self._outcome.result() if self._outcome is not None and self._outcome.done() else None
+        if results is None:
             raise RuntimeError("watch: there are no results yet; press Start and wait for the end, or call run().")
-        return self._results
+        return results
 
     def start(self) -> None:
         """Train with the settings of the controls, in the background; drop the training under way."""
         with self._lock:
             self._stopping.set()
-            self._stopping, self._ended = threading.Event(), threading.Event()
-            self._results, self.error = None, None
+            self._stopping, self._outcome = threading.Event(), Future()
             self._say("Reading the images.", training=True)
             interrupts(self._stopping)
             # A front end knows by the context which cell or click a message belongs to.
             context = contextvars.copy_context()
-            work = (self._work, self._stopping, self._ended)
+            work = (self._work, self._stopping, self._outcome)
             threading.Thread(target=context.run, args=work, name="ratereg.live").start()
 
     def stop(self) -> None:
@@ -118,31 +118,24 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         self._stopping.set()
 
     def run(self) -> Results:
-        """Train to the end, and return the results; in a notebook rather use `await panel.trained()`.
+        """Train to the end, and return the results, or raise as `results` does; an interrupt stops it, as Stop does.
 
-        An interrupt stops the training, as Stop does. A kernel does not listen to Stop while a cell is executed.
-
-        Raises:
-            ValueError: a setting is refused.
-            FloatingPointError: all networks have diverged.
+        A kernel does not listen to Stop while a cell is executed: in a notebook rather use `await panel.trained()`.
         """
         self.start()
         try:
-            while not self._ended.wait(0.1):
-                pass
+            while self.running:
+                time.sleep(0.1)
         except KeyboardInterrupt:
             self.stop()
             raise
-        return self._outcome()
+        return self.results
 
     async def trained(self) -> Results:
         """Train to the end or to a stop, and return the results: `results = await panel.trained()`.
 
         While a cell awaits, the kernel listens to the buttons and the sliders. A cell's interrupt stops the training.
-
-        Raises:
-            ValueError, FloatingPointError: as in `run`.
-            RuntimeError: the training was stopped before its first step.
+        It raises as `results` does.
         """
         self.start()
         try:
@@ -152,7 +145,7 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
         except asyncio.CancelledError:
             self.stop()
             raise
-        return self._outcome()
+        return self.results
 
     def replay(self) -> Framed:
         """Return the recording of the last training; see `ratereg.live.replay`."""
@@ -165,24 +158,19 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
             self._stopping = threading.Event()
         super().close()
 
-    def _outcome(self) -> Results:
-        if self.error is not None:
-            raise self.error
-        return self.results
-
     def _moved(self) -> None:
         with self._lock:
             if self.running:
                 self.start()
 
-    def _work(self, stopping: threading.Event, ended: threading.Event) -> None:
+    def _work(self, stopping: threading.Event, outcome: "Future[Results | None]") -> None:
         """Train and show it, in a thread, until another training takes its place."""
 
         def asked() -> bool:
             # The pools of threads that trainers use refuse to begin in a process that ends.
             return stopping.is_set() or not threading.main_thread().is_alive()
 
-        drawn = picture = None
+        drawn = picture = results = None
         try:
             for progress in train(self.controls.study(), asked):
                 if progress.looks and progress.looks[-1] is not drawn:
@@ -191,20 +179,19 @@ class Watch(ipywidgets.VBox):  # type: ignore[misc]
                     picture = curve_picture(progress.looks, progress.study.steps), numbers_table(drawn)
                 with self._lock:
                     if stopping is not self._stopping or not threading.main_thread().is_alive():
-                        return
+                        break
                     if picture:
                         self.picture.value, self.numbers.value = picture
-                    self._results = progress.results
-                    self._say(_in_words(progress), training=progress.results is None and progress.state != "stopped")
+                    results = progress.results
+                    self._say(_in_words(progress), training=progress.state in ("training", "measuring"))
         except Exception as error:
             with self._lock:
                 if stopping is self._stopping:
-                    self.error = error
-                    self._say(
-                        f"It went wrong, and nothing trains. {type(error).__name__}: {error}", "alert", training=False
-                    )
-        finally:
-            ended.set()
+                    words = f"It went wrong, and nothing trains. {type(error).__name__}: {error}"
+                    self._say(words, "alert", training=False)
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(results)
 
     def _say(self, words: str, role: str = "status", *, training: bool) -> None:
         self.status.value = f"<div role='{role}'>{html.escape(words)}</div>"

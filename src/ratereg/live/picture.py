@@ -1,4 +1,4 @@
-"""What is seen of a training: its rate-distortion curve, in words too, and its numbers as a table."""
+"""A training as a picture: its rate-distortion curve, with words for it, and its numbers as a table."""
 
 import math
 from collections.abc import Sequence
@@ -23,22 +23,28 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
         steps: number of steps of the whole training.
     """
     step = int(looks[-1]["step"].iloc[0])
+    betas = sorted(set(looks[-1]["beta"]), reverse=True)
+    paths = pd.concat(looks).groupby(["partition", "beta", "step"])[["rate", "distortion"]].mean()
+    last = looks[-1].groupby(["partition", "beta"])[["rate", "distortion"]].mean()
     fig = card(3.9, (0.7, 0.9, 3.95, 2.65))
     (axes,) = fig.axes
-    means = pd.concat(looks).groupby(["partition", "beta", "step"])[["rate", "distortion"]].mean()
-    for beta in set(looks[-1]["beta"]):
-        axes.plot(*means.loc[("test", beta)].to_numpy().T, color="0.7", lw=1)
+    words = []
+    for beta in betas:
+        axes.plot(*paths.loc[("test", beta)].to_numpy().T, color="0.7", lw=1)
+        (rate, distortion), (of_training, missed) = last.loc[("test", beta)], last.loc[("train", beta)]
+        numbers = (
+            f"rate {rate:.1f} and distortion {distortion:.0f} on test images, "
+            f"{of_training:.1f} and {missed:.0f} on training images"
+        )
+        words.append(f"beta {beta:g}: {'diverged' if math.isnan(rate) else numbers}")
     draw_rate_distortion(axes, looks[-1])
     # At first all rates are nearly the same; a decade of the axis has numbers at it.
     low, high = axes.get_xlim()
     axes.set_xlim(right=max(high, 10 * low))
     axes.set(xlabel="rate (nats)", ylabel="distortion (nats)", title=f"step {step:,} of {steps:,}; numbers: β")
-    fig.legend(
-        handles=[key(ls=LINES[name], marker=MARKERS[name], label=words) for name, words in WORDS.items()],
-        loc="lower center",
-        ncols=2,
-    )
-    return svg(fig, _in_words(looks[-1], step, steps))
+    sides = [key(ls=LINES[name], marker=MARKERS[name], label=side) for name, side in WORDS.items()]
+    fig.legend(handles=sides, loc="lower center", ncols=2)
+    return svg(fig, f"Distortion against rate in nats at step {step:,} of {steps:,}; {'; '.join(words)}.")
 
 
 def numbers_table(look: pd.DataFrame) -> str:
@@ -55,17 +61,3 @@ def numbers_table(look: pd.DataFrame) -> str:
     # Without a minus before what rounds to zero.
     table = (shown.round(1) + 0.0).rename_axis("β").to_html(border=0, na_rep="diverged", float_format="{:.1f}".format)
     return table.replace("<thead>", f"<caption style='caption-side:bottom;text-align:left'>{caption}</caption><thead>")
-
-
-def _in_words(look: pd.DataFrame, step: int, steps: int) -> str:
-    """Return what is seen, for those who hear it."""
-    means = look.groupby(["beta", "partition"])[["rate", "distortion"]].mean()
-    parts = []
-    for beta in sorted(set(look["beta"]), reverse=True):
-        (rate, distortion), (of_training, missed) = means.loc[(beta, "test")], means.loc[(beta, "train")]
-        numbers = (
-            f"rate {rate:.1f} and distortion {distortion:.0f} on test images, "
-            f"{of_training:.1f} and {missed:.0f} on training images"
-        )
-        parts.append(f"beta {beta:g}: {'diverged' if math.isnan(rate) else numbers}")
-    return f"Distortion against rate in nats at step {step:,} of {steps:,}; {'; '.join(parts)}."

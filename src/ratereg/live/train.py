@@ -1,23 +1,20 @@
 """The training of a small ensemble, step by step: a generator that tells how far it is, and can be stopped."""
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from ratereg.measurements import Information, Measured, RateDistortion
-from ratereg.models import VAE
 from ratereg.studies import Results, Study
-from ratereg.studies.assemble import Facts, identity_of, joined_rows, lost
+from ratereg.studies.assemble import Facts, identified, member_rows
 from ratereg.studies.precision import resolved_precision
 from ratereg.studies.provenance import environment
-from ratereg.training import Trainer
+from ratereg.studies.shard import trainer_of
 
 __all__ = ["Progress", "check_watchable", "look_steps", "train"]
 
@@ -25,8 +22,6 @@ _CPU = torch.device("cpu")
 
 # Trainers set the process's number of threads, so several take turns, a fifth of a second each.
 _TURN = threading.Lock()
-
-_NO_FAILURE = {"diverged_at": math.nan, "failure": math.nan}
 
 _QUICK = (RateDistortion(images=256), Information(images=256, queries=128))
 """Measured during training: on so few images that training has most of the time."""
@@ -77,11 +72,8 @@ def look_steps(steps: int) -> list[int]:
 def train(study: Study, stopping: Callable[[], bool]) -> Iterator[Progress]:
     """Train the members of a study on the CPU as one ensemble, and yield the progress some times a second.
 
-    Several trainings of a process take turns. The numbers are those of `ratereg.load_or_run`.
-
-    Arguments:
-        study: see `check_watchable`.
-        stopping: asked between steps; when it returns True, what has been trained is measured.
+    The numbers are those of `ratereg.load_or_run`. When `stopping`, called between steps, returns True, what has been
+    trained is measured.
 
     Raises:
         FloatingPointError: all networks have diverged.
@@ -89,37 +81,22 @@ def train(study: Study, stopping: Callable[[], bool]) -> Iterator[Progress]:
     """
     progress, precision = Progress(study), resolved_precision(study, _CPU)
     yield progress
-    images, seeds = study.axis_data[0].load(), [member.seed for member in study.members]
-    vae = VAE(study.axis_networks[0], images.image_shape, seeds, study.chosen_likelihood, study.axis_priors[0])
-    trainer = Trainer(
-        vae,
-        (images.pixels if images.gray is None else images.gray).flatten(1),
-        images.train,
-        betas=[member.beta for member in study.members],
-        seeds=seeds,
-        batch_size=study.batch_size,
-        learning_rate=study.learning_rate,
-        warm_up=study.warm_up,
-        precision=precision,
-        binarize=images.binarize == "dynamic",
-    )
-
-    facts = Facts.of(images)
+    images = study.axis_data[0].load()
+    facts, trainer = Facts.of(images), trainer_of(study.trainings(precision), images, _CPU)
+    seconds = 0.0
 
     def look(study: Study, found: Sequence[Measured]) -> None:
         """Note the rows of measurements at this step, as those of a study's table."""
-        rows = list[dict[str, Any]]()
-        diverged_at = trainer.diverged_at.tolist()
-        for member, training in enumerate(study.trainings(precision)):
-            at, told = diverged_at[member], {"member": member, "step": trainer.step}
-            failure = {"diverged_at": at, "failure": f"diverged at step {at}"} if at >= 0 else _NO_FAILURE
-            for row in joined_rows([[row for row in one.rows if row["member"] == member] for one in found]):
-                rows.append(identity_of(training, member, facts) | (lost(row) if at >= 0 else row) | told | failure)
+        diverged_at = [None if at < 0 else at for at in trainer.diverged_at.tolist()]
+        rows = []
+        for member, own in enumerate(member_rows(found, diverged_at)):
+            training = study.trainings(precision)[member]
+            at_step = [{"step": trainer.step, **row} for row in own]
+            rows += identified(at_step, training, member, facts, diverged_at[member])
         # A run that was stopped where it had been looked at is measured there again, on all images.
         kept = [one for one in progress.looks if one["step"].iloc[0] != trainer.step]
         progress.looks = [*kept, pd.DataFrame(rows)]
 
-    seconds = 0.0
     for step in look_steps(study.steps):
         while trainer.step < step and not stopping():
             with _TURN:
@@ -136,13 +113,13 @@ def train(study: Study, stopping: Callable[[], bool]) -> Iterator[Progress]:
                 f"Choose a smaller learning rate than {study.learning_rate:g}."
             )
         if step < study.steps:
-            look(study, [one(vae, images) for one in _QUICK])
+            look(study, [one(trainer.vae, images) for one in _QUICK])
             yield progress
     if trainer.step:
         progress.state = "measuring"
         yield progress
         ended = study.replace(steps=trainer.step)
-        found = [one(vae, images) for one in study.measurements]
+        found = [one(trainer.vae, images) for one in study.measurements]
         look(ended, found)
         arrays = {name: values for one in found for name, values in one.arrays.items()}
         arrays["member_dataset"] = np.zeros(len(study), dtype=int)

@@ -15,7 +15,7 @@ from ratereg.studies import load_or_run
 __all__ = ["betas_of", "network_of", "report"]
 
 
-def report(arguments: argparse.Namespace, device: str | list[str] | None) -> None:
+def report(arguments: argparse.Namespace) -> None:
     """Write the report that the command's arguments ask for, and print its path."""
     if (arguments.path is None) == (arguments.study is None):
         raise ValueError("report: give either a PATH or --study NAME.")
@@ -26,18 +26,12 @@ def report(arguments: argparse.Namespace, device: str | list[str] | None) -> Non
     if arguments.study is not None:
         results = committed(arguments.study, arguments.scale)
     else:
+        as_given = ("minutes", "seeds", "steps", "images", "size", "binarize", "likelihood", "device")
         study = plan_study(
             arguments.path,
-            minutes=arguments.minutes,
-            networks=[network_of(one) for one in arguments.network or ()] or NETWORKS,
+            networks=[network_of(one) for one in arguments.network] or NETWORKS,
             betas=BETAS if arguments.betas is None else betas_of(arguments.betas),
-            seeds=arguments.seeds,
-            steps=arguments.steps,
-            images=arguments.images,
-            size=arguments.size,
-            binarize=arguments.binarize,
-            likelihood=arguments.likelihood,
-            device=device,
+            **{name: getattr(arguments, name) for name in as_given},
         )
         networks = ", ".join(network.label for network in study.axis_networks)
         betas = ", ".join(f"{beta:g}" for beta in study.axis_betas)
@@ -45,18 +39,14 @@ def report(arguments: argparse.Namespace, device: str | list[str] | None) -> Non
         print(f"{len(study)} networks: {networks}; beta = {betas}; {seeds} seeds; {study.steps:,} steps", flush=True)
         if arguments.plan:
             return
-        results = load_or_run(study, device=device, checkpoint_seconds=arguments.checkpoint_seconds)
+        results = load_or_run(study, device=arguments.device, checkpoint_seconds=arguments.checkpoint_seconds)
     command = f"ratereg {shlex.join(sys.argv[1:])}"
     written = write_report(results, output, command=command, replace=arguments.force)
     print(f"written: {written}, {written.stat().st_size / 1e6:.1f} MB. Open it in a browser.")
 
 
 def network_of(words: str) -> MLP | Convolutional:
-    """Return the network that is named as 3x512 or as conv32.
-
-    Raises:
-        ValueError: the name has another form, or the size is out of range.
-    """
+    """Return the network that is named as 3x512 or as conv32, or raise ValueError."""
     if found := re.fullmatch(r"(\d+)x(\d+)", words):
         return MLP(layers=int(found[1]), width=int(found[2]))
     if found := re.fullmatch(r"conv(\d+)", words):
@@ -65,11 +55,7 @@ def network_of(words: str) -> MLP | Convolutional:
 
 
 def betas_of(words: str) -> list[float]:
-    """Return the weights that are written with commas between them.
-
-    Raises:
-        ValueError: one is not a number.
-    """
+    """Return the weights that are written with commas between them, or raise ValueError."""
     try:
         return [float(one) for one in words.strip("[]() ").split(",")]
     except ValueError:

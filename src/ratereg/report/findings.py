@@ -10,7 +10,7 @@ from ratereg.evaluation import active_units
 from ratereg.studies import Results
 from ratereg.summary import SETTING, groups, labels, mean_interval
 
-__all__ = ["HIGH", "LOW", "active_latents", "convergence", "copies", "named", "numbers", "title", "warnings"]
+__all__ = ["HIGH", "LOW", "convergence", "copies", "named", "numbers", "title", "warnings"]
 
 LOW, HIGH = 0.1, 1.0
 """The weights that are compared, as in the book."""
@@ -21,9 +21,6 @@ the smallest share by which an overfitted network's ends above its lowest value.
 
 FEW_IMAGES = 1_000
 """Training images below which a report warns."""
-
-_NAMED = 4
-"""Settings that a warning names."""
 
 _COLUMNS = {"R": "rate", "I": "mutual_information", "KL": "marginal_kl", "D": "distortion"}
 
@@ -55,25 +52,15 @@ def convergence(results: Results) -> pd.DataFrame:
     return pd.DataFrame({"change": change, "above": above, "lowest": lowest, "word": words}).reset_index()
 
 
-def active_latents(results: Results) -> pd.Series:
-    """Return how many latents of each member are active, by member.
-
-    A latent is active if the variance of its posterior mean over the kept training images exceeds 0.01.
-
-    Raises:
-        KeyError: the results keep no posteriors.
-
-    Source: Burda et al. (2016), section 5.2.
-    """
-    return pd.Series(active_units(torch.from_numpy(results.arrays["train_mean"])).sum(-1).numpy())
-
-
 def numbers(results: Results) -> pd.DataFrame:
     """Return the numbers of the last step: means over seeds ± half a 95% interval, a row for each setting and beta.
 
     The columns are rate R, its parts I and KL, distortion D and the gap of distortion, test less training, in nats; and
-    the active latents, where the results keep posteriors.
+    the active latents, where the results keep posteriors: those whose posterior mean has a variance over the kept
+    training images of more than 0.01.
     """
+    means = results.arrays.get("train_mean")
+    active = None if means is None else pd.Series(active_units(torch.from_numpy(means)).sum(-1).numpy())
     final = results.final[results.final["partition"].isin(["train", "test"])]
     rows = []
     for here in groups(
@@ -83,10 +70,10 @@ def numbers(results: Results) -> pd.DataFrame:
         cells = {f"{name}, training": train[column] for name, column in _COLUMNS.items()}
         cells |= {f"{name}, test": test[_COLUMNS[name]] for name in "RD"}
         cells["gap"] = test["distortion"] - train["distortion"]
-        if "train_mean" in results.arrays:
-            cells["active latents"] = train["member"].map(active_latents(results))
-        told = {name: _interval(values) for name, values in cells.items()}
-        rows.append({"network": here["network_name"].iloc[0], "β": f"{here['beta'].iloc[0]:g}"} | told)
+        if active is not None:
+            cells["active latents"] = train["member"].map(active)
+        row = {"network": here["network_name"].iloc[0], "β": f"{here['beta'].iloc[0]:g}"}
+        rows.append(row | {name: _interval(values) for name, values in cells.items()})
     return pd.DataFrame(rows).sort_values("network", kind="stable").set_index("network")
 
 
@@ -144,5 +131,5 @@ def _cases(rows: pd.DataFrame, lowest: bool = False) -> str:
         ends = [f" (lowest at step {step:,})" if lowest else "" for step in here["lowest"]]
         betas = ", ".join(f"{beta:g}{end}" for beta, end in zip(here["beta"], ends, strict=True))
         cases.append(f"{name}: β = {betas}.")
-    more = [f"And {len(cases) - _NAMED} more of the settings."] if len(cases) > _NAMED else []
-    return " ".join([*cases[:_NAMED], *more])
+    more = [f"And {len(cases) - 4} more of the settings."] if len(cases) > 4 else []
+    return " ".join([*cases[:4], *more])

@@ -2,7 +2,6 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
 
 from ratereg.report.findings import title
 from ratereg.storage import cache_directory, check_writable
@@ -37,6 +36,8 @@ def write_report(results: Results, output: str | Path, *, command: str = "", rep
     output = checked_output(output, replace=replace)
     import jupytext
     import papermill
+    from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import TagRemovePreprocessor
 
     saved = results.save(cache_directory() / "reports" / results.study.digest)
     parameters = {"settings": results.study.settings, "folder": str(saved.directory), "command": command}
@@ -50,7 +51,10 @@ def write_report(results: Results, output: str | Path, *, command: str = "", rep
             # What the kernel says of itself in the terminal.
             extra_arguments=["--IPKernelApp.log_level=50"],
         )
-        page.write_text(_exported(node, title(results), output.with_suffix(".ipynb").name), encoding="utf-8")
+        exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(NOTEBOOK.parent)])
+        exporter.register_preprocessor(TagRemovePreprocessor(remove_cell_tags={"parameters"}), enabled=True)
+        about = {"metadata": {"name": title(results)}, "notebook": output.with_suffix(".ipynb").name}
+        page.write_text(exporter.from_notebook_node(node, about)[0], encoding="utf-8")
         notebook.replace(output.with_suffix(".ipynb"))
         page.replace(output)
     return output
@@ -80,14 +84,3 @@ def checked_output(output: str | Path, *, replace: bool = False) -> Path:
             )
     check_writable(output.absolute().parent)
     return output
-
-
-def _exported(node: Any, name: str, notebook: str) -> str:
-    """Return the page of an executed notebook, with a title and a link to the notebook."""
-    from nbconvert import HTMLExporter
-    from nbconvert.preprocessors import TagRemovePreprocessor
-
-    exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(NOTEBOOK.parent)])
-    exporter.register_preprocessor(TagRemovePreprocessor(remove_cell_tags={"parameters"}), enabled=True)
-    page, _ = exporter.from_notebook_node(node, {"metadata": {"name": name}, "notebook": notebook})
-    return str(page)

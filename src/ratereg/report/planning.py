@@ -11,16 +11,17 @@ import torch
 
 from ratereg import measurements
 from ratereg.data import Data
-from ratereg.models import MLP, VAE
+from ratereg.models import MLP
 from ratereg.models.likelihoods import Likelihood
 from ratereg.models.networks import Network
 from ratereg.report.resizing import resized
 from ratereg.storage import cache_directory, written_file
 from ratereg.studies import Study
+from ratereg.studies.precision import resolved_precision
 from ratereg.studies.run import checked_devices
-from ratereg.training import Trainer
+from ratereg.studies.shard import trainer_of
 
-__all__ = ["BETAS", "LEAST_IMAGES", "MOST_IMAGES", "NETWORKS", "plan_study"]
+__all__ = ["BETAS", "NETWORKS", "plan_study"]
 
 BETAS = (3.0, 1.0, 0.1, 0.01, 0.001)
 """The weights of the rate: 1 and 0.1, which the book compares, one above and two below."""
@@ -28,13 +29,11 @@ BETAS = (3.0, 1.0, 0.1, 0.01, 0.001)
 NETWORKS = (MLP(layers=1, width=256), MLP(layers=3, width=256))
 
 LEAST_STEPS, MOST_STEPS = 300, 20_000
-"""The fewest and the most training steps that are planned."""
 
 LEAST_IMAGES, MOST_IMAGES = 32, 10_000
 """Images of each side: the fewest that are accepted, and how many are kept unless the user sets another limit."""
 
-_TRAINING = 0.6
-"""Share of the time that is planned for training; measuring and drawing take the rest."""
+_TRAINING = 0.6  # share of the time; measuring and drawing take the rest
 
 _MEASUREMENTS = (
     measurements.RateDistortion(),
@@ -100,15 +99,16 @@ def plan_study(
     if steps is not None:
         return study
     each = _seconds_each(study, checked_devices(device)[0])
-    fit = min(MOST_STEPS, _two_digits(60 * minutes * _TRAINING / each))
-    if fit < LEAST_STEPS:
+    steps = min(MOST_STEPS, int(60 * minutes * _TRAINING / each))
+    if steps < LEAST_STEPS:
         least = math.ceil(LEAST_STEPS * each / _TRAINING / 60)
         raise ValueError(
             f"report: minutes is {minutes:g}, and {LEAST_STEPS} training steps of {len(study)} networks and their "
             f"measurements take about {least} minutes here; give more time, smaller images (--size), fewer betas or a "
             "smaller network."
         )
-    return study.replace(steps=fit)
+    unit = 10 ** (len(str(steps)) - 2)
+    return study.replace(steps=steps // unit * unit)
 
 
 def _limited(data: Data, most: int) -> Data:
@@ -130,22 +130,15 @@ def _seconds_each(study: Study, device: torch.device) -> float:
     kept = cache_directory() / "seconds" / f"{study.digest}-{device.type}.json"
     if kept.is_file():
         return float(json.loads(kept.read_text()))
-    images, members = study.axis_data[0].load(), len(study) // len(study.axis_networks)
-    pixels, tried, seconds = images.pixels.flatten(1).to(device), min(4, members), 0.0
+    images, trainings, seconds = study.axis_data[0].load(), study.trainings(resolved_precision(study, device)), 0.0
     for network in study.axis_networks:
-        vae = VAE(network, images.image_shape, range(tried), study.chosen_likelihood).to(device)
-        trainer = Trainer(vae, pixels, images.train, betas=[1.0] * tried, seeds=range(tried))
+        members = [one for one in trainings if one.network == network]
+        trainer = trainer_of(members[:4], images, device)
         trainer.advance(3)
         began = time.monotonic()
         while time.monotonic() < began + 1:
             trainer.advance(trainer.step + 1)
-        seconds += (time.monotonic() - began) / (trainer.step - 3) * members / tried
+        seconds += (time.monotonic() - began) / (trainer.step - 3) * len(members) / len(members[:4])
     with written_file(kept) as file:
         file.write_text(json.dumps(seconds))
     return seconds
-
-
-def _two_digits(number: float) -> int:
-    """Return a number rounded down to two digits."""
-    unit = 10 ** max(0, math.floor(math.log10(max(number, 1))) - 1)
-    return int(number // unit * unit)

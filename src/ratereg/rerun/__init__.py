@@ -8,12 +8,4 @@ from ratereg.rerun.parameters import Parameter, describe_parameters, parameters_
 from ratereg.rerun.run import rerun
 from ratereg.rerun.text_notebooks import TextNotebookHandler
 
-__all__ = [
-    "Parameter",
-    "TextNotebookHandler",
-    "describe_parameters",
-    "grid",
-    "parameters_of",
-    "read_axes",
-    "rerun",
-]
+__all__ = ["Parameter", "TextNotebookHandler", "describe_parameters", "grid", "parameters_of", "read_axes", "rerun"]

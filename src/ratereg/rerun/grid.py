@@ -5,31 +5,18 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ratereg.rerun.outcomes import digest_of, read_outcome
-from ratereg.rerun.page import Column, write_page
+from ratereg.rerun.outcomes import Run, digest_of
+from ratereg.rerun.page import write_page
 from ratereg.rerun.parameters import checked, describe_parameters
 from ratereg.rerun.run import execute
 from ratereg.storage import check_writable, locked, written_file
 
 __all__ = ["grid", "read_axes"]
-
-
-@dataclass
-class _Run(Column):
-    chosen: dict[str, Any]
-    digest: str
-
-    def look(self, folder: Path) -> None:
-        """Take the outcome that is there, if it was made from the same as the run would be."""
-        outcome = read_outcome(folder / self.file)
-        if outcome and outcome.digest == self.digest:
-            self.outcome, self.end = outcome, "finished"
 
 
 def grid(
@@ -41,11 +28,10 @@ def grid(
 ) -> pd.DataFrame:
     """Execute a notebook for each combination of values of some of its parameters, and compare the outcomes.
 
-    Runs go one after another. Each executed notebook is written atomically; beside them are table.csv and index.html,
-    which shows the outcomes side by side. An executed notebook that is there already is reused if notebook, parameters,
-    package, published results and files that the parameters name are the same. So the same call resumes a grid that was
-    stopped, and executes only what is new in one that gets more values. A run that fails is reported, and the others go
-    on.
+    Each executed notebook is written atomically; beside them are table.csv and index.html, which shows the outcomes
+    side by side. An executed notebook that is there already is reused if notebook, parameters, package, published
+    results and files that the parameters name are the same. So the same call resumes a grid that was stopped, and
+    executes only what is new in one that gets more values. A run that fails is reported, and the others go on.
 
     Arguments:
         notebook: a text notebook (or an .ipynb file).
@@ -67,28 +53,32 @@ def grid(
     notebook = Path(notebook)
     folder = Path(output) if output else Path("reruns") / notebook.stem
     runs = _planned(notebook, axes, parameters or {})
+
+    def finished() -> int:
+        return sum(run.seconds is not None for run in runs)
+
     check_writable(folder)
     with locked(folder / ".grid"):
         for run in runs:
-            run.look(folder)
-        say(f"runs: {len(runs)}, of which {_finished(runs)} are there already.")
+            run.read(folder)
+        say(f"runs: {len(runs)}, of which {finished()} are there already.")
         try:
             for number, run in enumerate(runs, 1):
-                if not run.outcome:
+                if run.seconds is None:
                     say(f"{number} of {len(runs)}: {run}: running")
                     _execute(notebook, run, folder)
                 say(f"{number} of {len(runs)}: {run}: {run.end}")
         finally:
-            table = _written(notebook, folder, runs)
-            say(f"{_finished(runs)} of {len(runs)} runs are finished. Side by side: {folder / 'index.html'}")
+            table = pd.DataFrame([_row(run) for run in runs])
+            with written_file(folder / "table.csv") as file:
+                table.to_csv(file, index=False)
+            with written_file(folder / "index.html") as file:
+                write_page(file, notebook.name, runs)
+            say(f"{finished()} of {len(runs)} runs are finished. Side by side: {folder / 'index.html'}")
     return table
 
 
-def _finished(runs: Sequence[_Run]) -> int:
-    return sum(run.outcome is not None for run in runs)
-
-
-def _planned(notebook: Path, axes: Mapping[str, Sequence[Any]], parameters: Mapping[str, Any]) -> list[_Run]:
+def _planned(notebook: Path, axes: Mapping[str, Sequence[Any]], parameters: Mapping[str, Any]) -> list[Run]:
     """Return the runs, all of whose parameters have been checked."""
     for name, several in axes.items():
         if isinstance(several, str) or not len(several):
@@ -99,13 +89,13 @@ def _planned(notebook: Path, axes: Mapping[str, Sequence[Any]], parameters: Mapp
         raise ValueError(
             f"grid: axes is empty; give values of a parameter. There are:\n{describe_parameters(notebook)}"
         )
-    runs: list[_Run] = []
+    runs: list[Run] = []
     for combination in itertools.product(*axes.values()):
         given = {**parameters, **dict(zip(axes, combination, strict=True))}
         values = checked(notebook, given)
         chosen = {name: value for name, value in values.items() if name in given}
         changed = {name: chosen[name] for name in axes}
-        run = _Run(changed, "not run", _file_name(changed, chosen), None, chosen, digest_of(notebook, values))
+        run = Run(changed, chosen, digest_of(notebook, values), _file_name(changed, chosen))
         if run in runs:
             raise ValueError(f"grid: {run} comes twice; give each value once.")
         runs.append(run)
@@ -119,36 +109,27 @@ def _file_name(changed: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
     return f"{plain}_{hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:6]}.ipynb"
 
 
-def _execute(notebook: Path, run: _Run, folder: Path) -> None:
-    """Execute a run, and take its outcome or note why it failed."""
+def _execute(notebook: Path, run: Run, folder: Path) -> None:
+    """Execute a run, and read its outcome or note why it failed."""
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError
 
     try:
         execute(notebook, run.chosen, folder / run.file, {"digest": run.digest, "parameters": run.chosen})
-        run.look(folder)
+        run.read(folder)
     except PapermillExecutionError as error:
         run.end = f"failed in cell {error.exec_count}: {error.ename}: {error.evalue}"
     except DeadKernelError:
         run.end = "failed: its Python died, perhaps for lack of memory"
 
 
-def _written(notebook: Path, folder: Path, runs: Sequence[_Run]) -> pd.DataFrame:
-    """Write the table and the page of what is finished."""
-    rows = []
-    for run in runs:
-        facts = run.chosen | {"outcome": run.end, "seconds": None, "notebook": None}
-        if run.outcome:
-            facts |= {"seconds": round(run.outcome.seconds, 1), "notebook": run.file}
-            facts |= {f"{name} (recorded)" if name in facts else name: one for name, one in run.outcome.records.items()}
-        rows.append({name: json.dumps(one) if isinstance(one, list | dict) else one for name, one in facts.items()})
-    table = pd.DataFrame(rows)
-    same = {name: value for name, value in runs[0].chosen.items() if name not in runs[0].changed}
-    with written_file(folder / "table.csv") as file:
-        table.to_csv(file, index=False)
-    with written_file(folder / "index.html") as file:
-        write_page(file, notebook.name, same, runs)
-    return table
+def _row(run: Run) -> dict[str, Any]:
+    """Return a run's row of the table."""
+    row = run.chosen | {"outcome": run.end, "seconds": None, "notebook": None}
+    if run.seconds is not None:
+        row |= {"seconds": round(run.seconds, 1), "notebook": run.file}
+    row |= {f"{name} (recorded)" if name in row else name: value for name, value in run.records.items()}
+    return {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in row.items()}
 
 
 def read_axes(texts: Iterable[str]) -> dict[str, list[Any]]:

@@ -22,13 +22,9 @@ __all__ = ["Parameter", "checked", "describe_parameters", "parameters_of"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a notebook.
+    """A parameter of a notebook, with its default, and the rest of the comment as `help`.
 
-    Attributes:
-        name: its name.
-        default: the value that the notebook gives it.
-        kinds: the types that a value may have, such as "int" or "list[float]"; none if any will do.
-        help: the rest of the comment.
+    `kinds` are the types that a value may have, such as "int" or "list[float]"; none if any will do.
     """
 
     name: str

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ratereg.data import Data, ImageSet
-from ratereg.measurements.measured import with_errors
+from ratereg.measurements.measured import Measured, with_errors
 from ratereg.models import Gaussian
 from ratereg.studies.catalog import identify
 from ratereg.studies.measured import TRAJECTORY, measured
@@ -18,7 +18,7 @@ from ratereg.studies.study import Study
 from ratereg.training import store
 from ratereg.training.key import Training, digest_of
 
-__all__ = ["Facts", "assemble", "identity_of", "joined_rows", "lost"]
+__all__ = ["Facts", "assemble", "identified", "identity_of", "joined_rows", "member_rows"]
 
 
 class Facts(NamedTuple):
@@ -53,13 +53,12 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
         environments += [*(environment for _, environment in found), record["environment"]]
         seconds += record["seconds"]
         at = record["diverged_at"]
+        # Measured by itself, it was member 0.
         last = joined_rows([part.rows for part, _ in found])
-        last = [{"step": training.steps, **(row if at is None else lost(row))} for row in last]
-        identity = identity_of(training, member, facts[training.data])
-        for row in [*record["rows"], *last]:
-            # A member that was measured by itself was member 0 there.
-            told = {"member": member, "diverged_at": math.nan if at is None else at, "failure": _failure(row, at)}
-            rows.append(identity | row | told)
+        if at is not None:
+            last = [_lost(row) for row in last]
+        own = [*record["rows"], *({"step": training.steps, **row} for row in last)]
+        rows += identified(own, training, member, facts[training.data], at)
         for part, _ in found:
             for name, values in part.arrays.items():
                 if name == "test_originals":
@@ -76,6 +75,25 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
     if published is not None:
         provenance |= {"study": published[0], "scale": published[1]}
     return Results(study, _table(rows), stacked, provenance)
+
+
+def identified(
+    rows: Sequence[dict[str, Any]], training: Training, member: int, facts: Facts, diverged_at: int | None
+) -> list[dict[str, Any]]:
+    """Return the rows of a member as those of a study's table, which say whose they are and whether it has failed."""
+    identity, at = identity_of(training, member, facts), math.nan if diverged_at is None else diverged_at
+    return [
+        identity | row | {"member": member, "diverged_at": at, "failure": _failure(row, diverged_at)} for row in rows
+    ]
+
+
+def member_rows(found: Sequence[Measured], diverged_at: Sequence[int | None]) -> list[list[dict[str, Any]]]:
+    """Return the joined rows of each member of an ensemble, without the values of those that have diverged."""
+    members = []
+    for member, at in enumerate(diverged_at):
+        own = joined_rows([[row for row in one.rows if row["member"] == member] for one in found])
+        members.append(own if at is None else [_lost(row) for row in own])
+    return members
 
 
 def identity_of(training: Training, member: int, facts: Facts) -> dict[str, Any]:
@@ -123,7 +141,7 @@ def joined_rows(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any
     return list(together.values())
 
 
-def lost(row: dict[str, Any]) -> dict[str, Any]:
+def _lost(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row without the values of a member that has diverged, whose weights are those before that."""
     counts = ("step", "partition", "images", "queries", "components", "log_n", "member")
     return {name: value if name in counts else float("nan") for name, value in row.items()}

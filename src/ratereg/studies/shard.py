@@ -16,13 +16,13 @@ from ratereg.data import Data, ImageSet
 from ratereg.measurements import Information, Measurement, RateDistortion
 from ratereg.models import VAE, Network
 from ratereg.storage import cache_directory, load_checkpoint, locked, save_checkpoint
-from ratereg.studies.assemble import joined_rows, lost
+from ratereg.studies.assemble import member_rows
 from ratereg.studies.measured import TRAJECTORY, is_measured, keep_measured
 from ratereg.studies.provenance import environment, joined
 from ratereg.training import Stopped, Trainer, store
 from ratereg.training.key import Training
 
-__all__ = ["Listener", "Shard", "model_of", "work_on"]
+__all__ = ["Listener", "Shard", "model_of", "trainer_of", "work_on"]
 
 _RECORDED = (RateDistortion(images=2048), Information(images=2048, queries=512))
 """What is recorded while training: cheap, and the same for every study."""
@@ -151,34 +151,39 @@ def model_of(trainings: Sequence[Training], image_shape: tuple[int, int, int]) -
     return vae.requires_grad_(False)
 
 
+def trainer_of(trainings: Sequence[Training], images: ImageSet, device: torch.device) -> Trainer:
+    """Return the training of an ensemble, of one setting, before its first step."""
+    first = trainings[0]
+    seeds = [one.seed for one in trainings]
+    pixels = images.pixels if images.gray is None else images.gray
+    return Trainer(
+        VAE(first.network, images.image_shape, seeds, first.likelihood, first.prior).to(device),
+        pixels.flatten(1).to(device),
+        images.train,
+        betas=[one.beta for one in trainings],
+        seeds=seeds,
+        batch_size=first.batch_size,
+        learning_rate=first.learning_rate,
+        schedule=first.schedule,
+        steps=first.steps,
+        warm_up=first.warm_up,
+        precision=first.precision,  # type: ignore[arg-type]
+        binarize=images.binarize == "dynamic",
+    )
+
+
 class _Run:
     """The training of a shard."""
 
     def __init__(
         self, shard: Shard, images: ImageSet, device: torch.device, checkpoint_seconds: float, listener: Listener
     ) -> None:
-        self.shard, self.images = shard, images
+        self.shard, self.images, self.device = shard, images, device
         self.checkpoint_seconds, self.listener = checkpoint_seconds, listener
-        first = shard.trainings[0]
-        seeds = [one.seed for one in shard.trainings]
-        self.vae = VAE(shard.network, images.image_shape, seeds, first.likelihood, first.prior).to(device)
-        pixels = images.pixels if images.gray is None else images.gray
-        self.trainer = Trainer(
-            self.vae,
-            pixels.flatten(1).to(device),
-            images.train,
-            betas=[one.beta for one in shard.trainings],
-            seeds=seeds,
-            batch_size=first.batch_size,
-            learning_rate=first.learning_rate,
-            schedule=first.schedule,
-            steps=first.steps,
-            warm_up=first.warm_up,
-            precision=first.precision,  # type: ignore[arg-type]
-            binarize=images.binarize == "dynamic",
-        )
+        self.trainer = trainer_of(shard.trainings, images, device)
+        self.vae = self.trainer.vae
         self.rows: list[dict[str, Any]] = []
-        self.environments = [environment(device) | {"precision": first.precision}]
+        self.environments = [environment(device) | {"precision": shard.trainings[0].precision}]
         self.seconds = 0.0
         self.checkpoint = shard.directory / "checkpoint"
         kept = load_checkpoint(self.checkpoint)
@@ -213,11 +218,9 @@ class _Run:
 
     def _record(self, step: int) -> None:
         self.listener.describe("recording")
-        found = [measurement(self.vae, self.images).rows for measurement in _RECORDED]
-        for index, at in enumerate(self._diverged_at()):
-            own = [[row for row in rows if row["member"] == index] for rows in found]
-            for row in joined_rows(own):
-                self.rows.append({"member": index, "step": step, **(row if at is None else lost(row))})
+        found = [measurement(self.vae, self.images) for measurement in _RECORDED]
+        for index, rows in enumerate(member_rows(found, self._diverged_at())):
+            self.rows += [{"member": index, "step": step, **row} for row in rows]
         self._keep()
 
     def _diverged_at(self) -> list[int | None]:
