@@ -9,7 +9,7 @@ from ratereg.measurements import Annealed, ImportanceWeighted
 from ratereg.studies import CATALOG, Results, published
 from ratereg.studies.results import find_published
 
-__all__ = ["gather", "longest", "published_results"]
+__all__ = ["gather", "published_results"]
 
 _BOUNDS = {"annealed_importance_sampling": Annealed, "importance_weighted_bound": ImportanceWeighted}
 """The bounds on the log-likelihood and their measurements, the preferred one first."""
@@ -35,25 +35,15 @@ def gather(results: Iterable[Results]) -> pd.DataFrame:
     Raises:
         ValueError: there are no results.
     """
-    parts = [_final(one) for one in results]
+    parts = []
+    for one in results:
+        final = one.final[one.final["partition"].isin(["train", "test"])]
+        bound, values = None, math.nan
+        for column, kind in _BOUNDS.items():
+            if bound is None and column in final and final[column].notna().any():
+                bound, values = repr(one.study.measurement(kind)), -final[column]
+        parts.append(final.assign(study=one.name, source=one.source, negative_log_likelihood=values, bound=bound))
     if not parts:
         raise ValueError("gather: results is empty; give at least one.")
     table = pd.concat(parts, ignore_index=True)
     return table.groupby(["training", "partition", "n_test"], as_index=False, sort=False).first()
-
-
-def _final(results: Results) -> pd.DataFrame:
-    final = results.final[results.final["partition"].isin(["train", "test"])]
-    final = final.assign(study=results.name, source=results.source, negative_log_likelihood=math.nan, bound=None)
-    for column, kind in _BOUNDS.items():
-        if column in final and final[column].notna().any():
-            bound = repr(results.study.measurement(kind))
-            return final.assign(negative_log_likelihood=-final[column], bound=bound)
-    return final
-
-
-def longest(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of each problem's longest training, and of that with the most test images."""
-    for column in ("steps", "n_test"):
-        table = table[table[column] == table.groupby("problem")[column].transform("max")]
-    return table

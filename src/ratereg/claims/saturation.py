@@ -41,10 +41,13 @@ def saturated(rows: pd.DataFrame) -> list[float]:
 
 def describe_saturation(results: Results) -> str:
     """Return one Markdown list item for each setting: its ceiling, and the betas at which it is reached."""
+    rows = results.final[results.final["partition"] == "train"]
+    names = labels(rows)
     items = []
-    for setting, place in _settings(results.final[results.final["partition"] == "train"]):
+    for setting in groups(rows, SETTING):
+        place = ", ".join(filter(None, names.loc[setting.index[0]]))
         betas, below = saturated(setting), below_ceiling(setting)
-        where = f"at β = {_listed(betas)}" if betas else "at no β"
+        where = f"at β = {', '.join(f'{beta:g}' for beta in betas)}" if betas else "at no β"
         short = "; ".join(f"{below[beta]:.2f} nats below it at β = {beta:g}" for beta in below.index.drop(betas))
         ceiling = f"the ceiling is {setting['log_n'].iloc[0]:.2f} nats, and it is reached {where}"
         items.append(f"- {place}: {ceiling}" + (f" ({short})." if short else "."))
@@ -119,22 +122,10 @@ def ceiling_table(results: Results) -> pd.DataFrame:
         log_n = train["log_n"].iloc[0]
         place = "beyond log N" if below.low > log_n else "short of log N" if above.high < log_n else "undecided"
         row = described(train) | {"beta": train["beta"].iloc[0], "log_n": log_n, "seeds": below.seeds}
-        row |= {
-            "train_information": train["mutual_information"].mean(),
-            "fresh_information": last["mutual_information"],
-        }
-        row |= {"m": by_size.index[-1], "log_m": last["log_n"], "fresh_reaches": max(reached, default=0)}
+        row |= {"train_information": train["mutual_information"].mean()}
+        row |= {"fresh_information": last["mutual_information"], "log_m": last["log_n"]}
+        row |= {"m": by_size.index[-1], "fresh_reaches": max(reached, default=0)}
         row |= {"last_gain": steps["mutual_information"], "last_rise": steps["log_n"]}
         row |= {"below": below.mean, "below_low": below.low, "above": above.mean, "above_high": above.high}
         rows.append(row | {"place": place if below.seeds >= ENOUGH_SEEDS else "not enough data"})
     return pd.DataFrame(rows)
-
-
-def _listed(betas: Sequence[float] | pd.Series) -> str:
-    return ", ".join(f"{beta:g}" for beta in betas)
-
-
-def _settings(rows: pd.DataFrame) -> list[tuple[pd.DataFrame, str]]:
-    """Return the rows of each setting with its name."""
-    names = labels(rows)
-    return [(one, ", ".join(filter(None, names.loc[one.index[0]]))) for one in groups(rows, SETTING)]
