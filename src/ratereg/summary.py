@@ -60,12 +60,10 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Sequence[float] | np.ndarray | pd.Series, level: float = 0.95) -> Interval:
-    """Return the mean of independent values and its two-sided t interval of the given level.
+    """Return the mean of independent values and its two-sided t interval of the given level, by Student (1908).
 
     Raises:
         ValueError: the level is not between 0 and 1.
-
-    Source: Student (1908).
     """
     if not 0 < level < 1:
         raise ValueError(f"mean_interval: level is {level!r}; give a number between 0 and 1.")

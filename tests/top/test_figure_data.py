@@ -12,8 +12,8 @@ from traitlets.config import Config
 
 from drawn import results
 from ratereg import plots
-from ratereg.plots.data import description, in_words, plain, smallest_letters
-from ratereg.plots.style import COLORS, FIGURE, interval, log_axis
+from ratereg.plots.data import FIGURE, description, in_words, plain, smallest_letters
+from ratereg.plots.style import COLORS, interval, log_axis
 
 
 @pytest.fixture(autouse=True)

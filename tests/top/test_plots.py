@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from drawn import half_width, intervals, lines, results
 from ratereg import plots
 from ratereg.claims import paper_points
-from ratereg.plots.labels import labeled, model_colors
+from ratereg.plots.grid import labeled, model_colors
 
 FIGURES = [
     plots.rate_distortion,
@@ -145,18 +145,6 @@ def test_models_that_differ_in_any_column_have_labels_and_colors_of_their_own():
     assert len({line.get_color() for line in panel.lines if line.get_label() in lines(panel)}) == 3
 
 
-@pytest.mark.parametrize("column", ["learning_rate", "batch_size", "warm_up", "likelihood"])
-def test_settings_are_never_pooled_by_their_architecture(column):
-    labels = labeled(results(models=("a", "a"), **{column: (1, 2)}).final)
-    assert set(labels["series"]) == {f"a, {column.replace('_', ' ')} 1", f"a, {column.replace('_', ' ')} 2"}
-
-
-def test_settings_that_no_column_tells_apart_have_their_digests():
-    made = labeled(results(models=("a", "a")).final.assign(split="cv", n_train=100, share=0.1, n_test=7))
-    assert len(made.groupby(["panel", "series"])) == made["setting"].nunique() == 4
-    assert made["series"].str.contains("setting").all()
-
-
 def test_a_model_has_the_color_of_its_depth_whatever_else_is_drawn():
     assert model_colors(labeled(results().final)) == {
         name: plots.NETWORKS[k] for name, k in (("1 hidden layer", 1), ("3 hidden layers", 3))
@@ -188,8 +176,9 @@ def test_a_trajectory_has_one_line_for_each_beta():
     assert lines(panel)[r"$\beta$ = 0.3"] == pytest.approx(path.reset_index().to_numpy())
 
 
-def test_reconstructions_stand_beside_their_originals_from_large_to_small_beta():
-    made = results(seeds=2)
+@pytest.mark.parametrize("channels", [3, 1])
+def test_reconstructions_stand_beside_their_originals_from_large_to_small_beta(channels):
+    made = results(seeds=2, channels=channels)
     fig = plots.reconstructions(made, images=3, columns=4, seed=1)
     canvas = fig.axes[2].images[0].get_array()
     members = of(made, split="cv", layers=1, seed=1, partition="test", step=100).set_index("beta")["member"]
@@ -200,12 +189,7 @@ def test_reconstructions_stand_beside_their_originals_from_large_to_small_beta()
     for column, images in enumerate(expected):
         for row in range(3):
             cell = canvas[row * side : row * side + 8, column * side : column * side + 8]
-            assert np.array_equal(cell, images[row].transpose(1, 2, 0))
-
-
-def test_gray_images_are_drawn_gray():
-    canvas = plots.reconstructions(results(channels=1)).axes[0].images[0].get_array()
-    assert np.array_equal(canvas[..., 0], canvas[..., 2])
+            assert np.array_equal(cell, np.broadcast_to(images[row].transpose(1, 2, 0), cell.shape))
 
 
 @pytest.mark.parametrize("columns", [2, 3, 5, 7, 20])
@@ -262,3 +246,55 @@ def test_the_renderer_draws_any_step_into_any_panel_and_returns_its_means():
     assert shown[["rate", "distortion"]].to_numpy() == pytest.approx(means.to_numpy())
     assert lines(panel)["1 hidden layer, test images"] == pytest.approx(means.to_numpy()[::-1])
     assert not panel.texts
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return results(data={"cv": 16_384}, betas=(1, 0.1), steps=(1, 10, 100, 1000))
+
+
+def test_a_path_is_that_of_the_means_over_seeds_in_the_order_of_steps(trained):
+    fig = plots.training_paths(trained)
+    assert [panel.get_title().split("\n")[0] for panel in fig.axes] == ["1 hidden layer", "3 hidden layers"]
+    for (layers, beta, partition), rows in trained.table.groupby(["layers", "beta", "partition"]):
+        path = rows.groupby("step")[["rate", "distortion"]].mean().sort_index().to_numpy()
+        panel = fig.axes[(1, 3).index(layers)]
+        assert lines(panel)[rf"$\beta$ = {beta:g}, {plots.style.WORDS[partition]}"] == pytest.approx(path)
+        # Both ends are marked: the first hollow, the last edged in black.
+        for end, face, edge in ((path[0], "#ffffff", None), (path[-1], None, "#000000")):
+            (mark,) = (line for line in panel.lines if np.allclose(np.column_stack(line.get_data()), [end]))
+            assert mark.get_marker() == plots.MARKERS[partition]
+            assert face in (None, to_hex(mark.get_markerfacecolor()))
+            assert edge in (None, to_hex(mark.get_markeredgecolor()))
+
+
+@pytest.mark.parametrize("partition", ["train", "test"])
+def test_each_setting_has_a_row_with_the_parts_of_its_rate_and_the_gap(trained, partition):
+    fig = plots.training_parts(trained, partition=partition)
+    assert len(fig.axes) == 6
+    rows = trained.table.query("layers == 3 and beta == 0.1")
+    sides = {name: side.set_index(["seed", "step"]) for name, side in rows.groupby("partition")}
+    gap = sides["test"]["distortion"] - sides["train"]["distortion"]
+    expected = [sides[partition]["mutual_information"], sides[partition]["marginal_kl"], gap]
+    for panel, values in zip(fig.axes[3:], expected, strict=True):
+        means = values.groupby("step").mean().reset_index().to_numpy()
+        assert lines(panel)[r"$\beta$ = 0.1"] == pytest.approx(means)
+
+
+def test_the_ceiling_is_the_log_of_the_images_measured_at_that_step(trained):
+    ceiling = trained.table.query("layers == 1 and partition == 'train'").groupby("step")["log_n"].first()
+    assert ceiling.nunique() == 2
+    shown = lines(plots.training_parts(trained).axes[0])["ceiling"]
+    assert shown == pytest.approx(ceiling.reset_index().to_numpy())
+
+
+def test_the_intervals_of_the_gap_are_paired_over_seeds():
+    def numbers(measure, panel, model, beta, seed, partition, step):
+        # Distortions differ a lot between seeds, and gaps little.
+        return 100.0 * seed + (10 + seed**2) * (partition == "test")
+
+    fig = plots.training_parts(results(numbers, data={"cv": 16_384}, betas=(1,)))
+    shown = intervals(fig.axes[2], plots.beta_colors([1])[1])[-1]
+    gap = 10 + 5 / 3
+    ends = half_width([0, 1, 4])
+    assert shown == pytest.approx(np.array([[100, gap - ends], [100, gap + ends]]), abs=1e-4)

@@ -89,11 +89,8 @@ def contrast(
 def contrast_by_distance(results: Results, low: float = 0.1, high: float = 1.0) -> pd.DataFrame:
     """Return, for each setting and class of test images, the distortion at beta = `low` less that at `high`.
 
-    The results are those of a study that measured the distortion by distance.
-
-    Returns:
-        rows as of `contrast`, near to far, with the class's number from 0 in the column `place`. The row with a `place`
-        of -1 has the farthest class's distortion less the nearest's.
+    Rows are as of `contrast`, near to far, with the class's number from 0 in the column `place`. The row with a `place`
+    of -1 has the farthest class's distortion less the nearest's.
 
     Raises:
         ValueError: the results have no distances.
@@ -118,16 +115,8 @@ def contrast_data_sets(
     """Return, for each network, what a smaller beta does on the farthest data set, less what it does on the nearest.
 
     Both are the test distortion at beta = `low` less that at `high`; paired over seeds. The data sets differ in more
-    than distance: in the number of training images, for one.
-
-    Arguments:
-        results: of any study.
-        distances: for each data set, by its short label, the mean distance of test images to training.
-        low: smaller beta.
-        high: larger beta.
-
-    Returns:
-        rows as of `contrast`; none where there is a single data set.
+    than distance: in the number of training images, for one. Rows are as of `contrast`; there are none where there is a
+    single data set. `distances` has the mean distance of test images to training by a data set's short label.
     """
     rows = measured(results.final, "distortion", "test")
     lower, higher = (rows[rows["beta"] == beta].set_index([*SETTING, "pair"]) for beta in (low, high))
@@ -145,11 +134,8 @@ def within(along: str) -> list[str]:
 def paired(rows: pd.DataFrame, along: str, same: Sequence[str], ends: tuple[Any, Any] | None = None) -> pd.DataFrame:
     """Return the contrasts of rows from `measured`, one for each two settings on either side of a comparison.
 
-    Arguments:
-        rows: rows with a `value`, its name `measure`, and `pair`, which is equal in rows that belong together.
-        along: column in which the two sides differ.
-        same: columns in which they are equal.
-        ends: value of the column on each side; None for the smallest and the largest.
+    The two sides differ in the column `along`, where they have the values `ends` (None for the smallest and the
+    largest), and are equal in the columns `same`.
     """
     found = []
     for here in groups(rows, same):
@@ -206,10 +192,7 @@ def describe_contrasts(contrasts: pd.DataFrame) -> str:
 def count_verdicts(contrasts: pd.DataFrame, *, better: str = "improves", worse: str = "worsens") -> str:
     """Return Markdown that counts the verdicts of contrasts, such as "**improves** in 3 and **undecided** in 1 of 4".
 
-    Arguments:
-        contrasts: rows with a `verdict`, as of `contrast`.
-        better: word for "improves", for example where two networks are compared.
-        worse: word for "worsens".
+    Where two networks are compared, other words for "improves" and "worsens" may read better: `better` and `worse`.
     """
     if contrasts.empty:
         return "nothing to compare"
@@ -221,10 +204,7 @@ def count_verdicts(contrasts: pd.DataFrame, *, better: str = "improves", worse: 
 def contrast_table(contrasts: pd.DataFrame, *, means: bool = False, digits: int = 1) -> pd.DataFrame:
     """Return contrasts as a table to be read: differences in nats with 95% intervals, a column for each beta or pair.
 
-    Arguments:
-        contrasts: rows of one or several calls of `contrast`.
-        means: whether the means of both sides stand before the difference.
-        digits: decimal places.
+    With `means`, the means of both sides stand before the difference. All numbers have `digits` decimal places.
     """
     rows = contrasts[contrasts["seeds"] > 0].reset_index(drop=True)
     if rows.empty:

@@ -18,8 +18,7 @@ _BOUNDS = {"annealed_importance_sampling": Annealed, "importance_weighted_bound"
 def published_results(scale: str | None = None) -> list[Results]:
     """Return the committed results of the published studies that have one, in the order of the catalog.
 
-    Arguments:
-        scale: "full" or "cpu"; None for each study's largest scale that has a result.
+    The scale is "full" or "cpu"; None for each study's largest scale that has a result.
     """
     places = (find_published(published(name, scale).digest) for name in CATALOG)
     return [Results.load(place) for place in places if place is not None]

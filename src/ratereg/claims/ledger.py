@@ -44,10 +44,10 @@ def ledger(table: pd.DataFrame, low: float = 0.1, high: float = 1.0, claims: Seq
     """Return what the results say of each claim.
 
     Arguments:
-        table: from `gather`.
+        table: table from `gather`.
         low: smaller weight of the rate, in claims that compare two.
-        high: larger weight.
-        claims: which.
+        high: larger weight of the rate.
+        claims: claims to judge.
 
     Raises:
         ValueError: `low` is not below `high`.

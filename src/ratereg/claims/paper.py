@@ -68,8 +68,8 @@ def _test_distortion(paper: pd.DataFrame) -> pd.Series:
     return paper[paper["partition"] == "test"].set_index(["depth", "beta_inferred"])["distortion"]
 
 
-def u_shape(results: Results, partition: str = "test") -> pd.DataFrame:
-    """Return one row per setting: the beta of least distortion, and by how much each end of the curve lies above it.
+def u_shape(results: Results) -> pd.DataFrame:
+    """Return one row per setting: the beta of least test distortion, and by how much the curve's ends lie above it.
 
     Columns: `best`, the beta; `large` and `small`, the differences in nats at the largest and smallest beta, paired
     over seeds, with `large_low` and `small_low`, the lower ends of 95% t intervals; `shape`: "U" (the best beta is
@@ -78,7 +78,7 @@ def u_shape(results: Results, partition: str = "test") -> pd.DataFrame:
     setting of which no seed has a value at every beta.
     """
     rows = []
-    for setting in groups(results.final[results.final["partition"] == partition], SETTING):
+    for setting in groups(results.final[results.final["partition"] == "test"], SETTING):
         values = setting.pivot(index="seed", columns="beta", values="distortion").dropna()
         if values.empty:
             continue
@@ -103,7 +103,8 @@ def shape_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
     beta = 1 to 0.1, in nats.
     """
     curves = []
-    for depth, theirs in _test_distortion(paper).unstack().iterrows():
+    for depth, points in _test_distortion(paper).groupby("depth"):
+        theirs = points.droplevel("depth")
         ends = theirs[[theirs.index.max(), theirs.index.min()]] - theirs.min()
         curves.append((depth, "paper", f"{theirs.idxmin():g}", *ends, theirs[0.1] - theirs[1.0]))
     shapes = u_shape(results)

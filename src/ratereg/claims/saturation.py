@@ -59,11 +59,7 @@ def after_saturation(results: Results, lows: Sequence[float] = (0.1, 0.01, 0.001
 
     Rows as of `contrast`, for each setting, of the training images' marginal KL and distortion, the test distortion,
     its gap, and the negative of annealed importance sampling's bound for test images if it was measured. No rows for a
-    setting that is saturated nowhere, or at none that is larger than one of `lows`.
-
-    Arguments:
-        results: of any study.
-        lows: smaller betas, of which those are used that were measured.
+    setting that is saturated nowhere, or at none that is larger than one of `lows`, the smaller betas.
     """
     measures = [("marginal_kl", "train"), ("distortion", "train"), ("distortion", "test"), ("distortion", "gap")]
     if "annealed_importance_sampling" in results.final:

@@ -125,10 +125,9 @@ def _longest(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:
-    if measure not in MEASURES:
-        raise ValueError(f"claims: measure is {measure!r}; give one of {', '.join(map(repr, MEASURES))}.")
-    return measured(table, MEASURES[measure].column, MEASURES[measure].partition)
+def _measured(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    _, column, partition = MEASURES[name]
+    return measured(table, column, partition)
 
 
 def _silent(setting: pd.DataFrame, reason: str) -> pd.DataFrame:

@@ -62,13 +62,8 @@ def tally(rows: pd.DataFrame, *, negative: bool = False) -> Verdict:
     half speak against it, and mixed otherwise. A negative claim, that something is not so in most settings, is
     supported if at most half speak against it even when all undecided ones are counted with them.
 
-    The effect's interval is the percentile bootstrap over whole settings, their seeds together.
-
-    Arguments:
-        rows: with columns `counts` and `effect`.
-        negative: whether the claim is of the second kind.
-
-    Source: Efron (1979).
+    The rows have the columns `counts` and `effect`. The effect's interval is the percentile bootstrap over whole
+    settings, their seeds together (Efron 1979).
     """
     counted = ("for", "against", "undecided")
     supporting, opposing, undecided = (int((rows["counts"] == name).sum()) for name in counted)
@@ -97,17 +92,13 @@ class Claim:
     """A statement, and how results are asked about it.
 
     Attributes:
-        number: in the ledger.
-        statement: what is claimed, in short.
-        source: whose abstract claims it.
         supports: verdict on a setting that speaks for the claim, "improves" or "worsens".
         figures: label of the figure that shows it, by the study that it needs ("" for none); the first there is.
         rows: what each setting says, from the ledger's table, a measure, and the smaller and the larger weight.
         effect: averaged effect in words, with {measure}, {low} and {high} to be filled in.
         unit: what is counted, in words.
         measures: names of the measures by which it is judged, the ledger's verdict being by the first.
-        difficulty: problems that it is about, as of `difficulty_of`.
-        capacity: networks that it is about, as of `capacity_of`.
+        difficulty, capacity: problems and networks that it is about, as of `difficulty_of` and `capacity_of`.
         negative: whether it says that something is not so in most settings.
     """
 
@@ -125,16 +116,7 @@ class Claim:
     negative: bool = False
 
     def __call__(self, table: pd.DataFrame, low: float = 0.1, high: float = 1.0) -> dict[str, Verdict]:
-        """Return the verdict by each measure.
-
-        Arguments:
-            table: from `gather`.
-            low: smaller weight of the rate, in claims that compare two.
-            high: larger weight.
-
-        Raises:
-            ValueError: `low` is not below `high`.
-        """
+        """Return the verdict of the table from `gather` by each measure, as `ratereg.claims.ledger` does."""
         if not low < high:
             raise ValueError(f"Claim: low is {low} and high {high}; give a low that is below high.")
         parts = groups(table, ["problem"])

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ratereg.plots.labels import labeled
+from ratereg.plots.grid import labeled
 from ratereg.plots.style import STYLE, finished
 from ratereg.studies import Results
 from ratereg.summary import groups
@@ -54,11 +54,7 @@ def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed
 
 
 def of_seed(caller: str, rows: pd.DataFrame, seed: int | None) -> pd.DataFrame:
-    """Return the rows of a seed, or of the first for None.
-
-    Raises:
-        ValueError: the rows have no such seed.
-    """
+    """Return the rows of a seed, or of the first for None; where there is no such seed, raise ValueError."""
     seeds = sorted(rows["seed"].unique())
     if seed not in (None, *seeds):
         raise ValueError(f"{caller}: seed is {seed!r}, and results has {', '.join(map(str, seeds))}.")

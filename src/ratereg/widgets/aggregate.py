@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ratereg import evaluation
 from ratereg.plots.reconstructions import of_seed
-from ratereg.plots.style import MEASURES
 from ratereg.studies import Results
 from ratereg.widgets.drawing import card, draw_parts, in_style, svg
 from ratereg.widgets.frames import Framed, menu, slider
@@ -121,13 +120,12 @@ def _frame(row: pd.Series, holes: float, places: np.ndarray, half_width: float, 
     fig.text(0.02, 0.955, f"β = {row['beta']:g}: {holes:.0%} of the prior is in holes")
     pink = "pink: holes; " if half_width <= _PRIOR_REACH else ""
     fig.text(0.02, 0.905, f"{pink}circles: the prior at 1, 2 and 3 sd")
-    parts = {name: float(row[name]) for name in MEASURES}
     bars.set_xlim(0, 1.02 * most)
-    draw_parts(bars, parts, row["log_n"], f"dashed: ceiling of I, log {row['components']:,} = {row['log_n']:.2f} nats")
+    draw_parts(bars, row)
     return svg(
         fig,
         f"Aggregate posterior of {row['components']:,} training images at β = {row['beta']:g}, from "
-        f"{-half_width:.1f} to {half_width:.1f} in both latents. Rate {parts['rate']:.2f} nats: mutual information "
-        f"{parts['mutual_information']:.2f}, below its ceiling of {row['log_n']:.2f}, and marginal KL "
-        f"{parts['marginal_kl']:.2f}. {holes:.0%} of the prior is in holes.",
+        f"{-half_width:.1f} to {half_width:.1f} in both latents. Rate {row['rate']:.2f} nats: mutual information "
+        f"{row['mutual_information']:.2f}, below its ceiling of {row['log_n']:.2f}, and marginal KL "
+        f"{row['marginal_kl']:.2f}. {holes:.0%} of the prior is in holes.",
     )
