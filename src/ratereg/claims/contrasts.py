@@ -104,8 +104,8 @@ def contrast_by_distance(results: Results, low: float = 0.1, high: float = 1.0) 
     for place, (values, away) in enumerate(zip(distortion, distance, strict=True)):
         words = [f"distortion of test images at a mean distance of {one:.2f}" for one in away]
         parts.append(rows.assign(place=place, value=values, measure=words))
-    words = "excess distortion of the farthest test images over the nearest"
-    parts.append(rows.assign(place=-1, value=distortion[-1] - distortion[0], measure=words))
+    excess = "excess distortion of the farthest test images over the nearest"
+    parts.append(rows.assign(place=-1, value=distortion[-1] - distortion[0], measure=excess))
     return paired(pd.concat(parts), "beta", [*SETTING, "place"], (high, low))
 
 

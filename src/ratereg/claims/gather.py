@@ -37,11 +37,12 @@ def gather(results: Iterable[Results]) -> pd.DataFrame:
     parts = []
     for one in results:
         final = one.final[one.final["partition"].isin(["train", "test"])]
-        bound, values = None, math.nan
-        for column, kind in _BOUNDS.items():
-            if bound is None and column in final and final[column].notna().any():
-                bound, values = repr(one.study.measurement(kind)), -final[column]
-        parts.append(final.assign(study=one.name, source=one.source, negative_log_likelihood=values, bound=bound))
+        final = final.assign(study=one.name, source=one.source, negative_log_likelihood=math.nan, bound=None)
+        known = [column for column in _BOUNDS if column in final and final[column].notna().any()]
+        if known:
+            bound = repr(one.study.measurement(_BOUNDS[known[0]]))
+            final = final.assign(negative_log_likelihood=-final[known[0]], bound=bound)
+        parts.append(final)
     if not parts:
         raise ValueError("gather: results is empty; give at least one.")
     table = pd.concat(parts, ignore_index=True)

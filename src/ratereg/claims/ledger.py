@@ -8,6 +8,7 @@ import pandas as pd
 from ratereg.claims.contrasts import ENOUGH_SEEDS, in_numbers, signed
 from ratereg.claims.measures import FOUR, MEASURES, SIX
 from ratereg.claims.records import plural
+from ratereg.claims.saturation import LOWS
 from ratereg.claims.statements import CLAIMS, ENOUGH_SETTINGS, Claim, Verdict
 from ratereg.summary import labels
 
@@ -83,14 +84,14 @@ def measures_table(findings: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("")
 
 
-def weights_table(table: pd.DataFrame, lows: Sequence[float] = (0.1, 0.01, 0.001), high: float = 1.0) -> pd.DataFrame:
+def weights_table(table: pd.DataFrame, high: float = 1.0) -> pd.DataFrame:
     """Return what the first claim's settings say for other small weights: a row for each measure, a column for each.
 
     Verdicts with the settings for/against/undecided, and effects in nats; by six measures, with the gaps of all three.
     """
     claim = replace(CLAIMS[0], measures=SIX)
     columns = {}
-    for low in lows:
+    for low in LOWS:
         verdicts = claim(table, low, high).items()
         cells = {MEASURES[name].label: f"{_cell(one)}; {in_numbers(_effect(one))}" for name, one in verdicts}
         columns[f"{low:g} against {high:g}"] = cells

@@ -1,7 +1,7 @@
 """The table that a figure shows, and words for it: the contract between a notebook and the site.
 
 A function of `ratereg.plots` attaches to its figure the tidy table that it drew, with a description (`carry`). A
-notebook that draws a figure can do the same; otherwise the table is read from the figure's lines, bars and maps.
+notebook that draws a figure can do the same; otherwise the table is read from the figure's lines and maps.
 With `use_style`, an executed notebook keeps in each figure's output, next to "image/svg+xml":
 
 - "text/csv": the table, which the site offers for download; absent where there are no numbers, as for photographs;
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -56,7 +56,7 @@ def bundle(fig: Figure) -> dict[str, Any]:
 def figure_data(fig: Figure) -> pd.DataFrame:
     """Return the table that a figure shows: the one that was attached with `carry`, or one that is read from it.
 
-    The latter has the lines, bars and maps of the figure's panels, in the columns panel, x_axis, y_axis, series, x, y
+    The latter has the lines and maps of the figure's panels, in the columns panel, x_axis, y_axis, series, x, y
     and, for maps, value. A level, the same in the whole panel, has no x or no y.
     """
     if "_ratereg_table" in fig.__dict__:
@@ -78,9 +78,6 @@ def figure_data(fig: Figure) -> pd.DataFrame:
 def _drawn(panel: Axes) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the label and the columns of each series of numbers in a panel."""
     errors = {one.lines[0]: one.get_label() for one in panel.containers if isinstance(one, ErrorbarContainer)}
-    for bars in (one for one in panel.containers if isinstance(one, BarContainer)):
-        x = [bar.get_x() + bar.get_width() / 2 for bar in bars.patches]
-        yield str(bars.get_label()), {"x": x, "y": [bar.get_height() for bar in bars.patches]}
     for line in (one for one in panel.lines if one.get_label() != "_interval"):
         x, y = (np.atleast_1d(values) for values in line.get_data(orig=False))
         with_x, with_y = line.get_transform().contains_branch_seperately(panel.transData)

@@ -82,8 +82,8 @@ def forest(contrasts: pd.DataFrame) -> Figure:
     sentences = []
     for rows in measures:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in rows["verdict"].value_counts().items())
-        ends = f"differences from {rows['difference'].min():.3g} to {rows['difference'].max():.3g} nats"
-        sentences.append(f"{rows['measure'].iloc[0]}: {counts}; {ends}.")
+        low, high = rows["difference"].min(), rows["difference"].max()
+        sentences.append(f"{rows['measure'].iloc[0]}: {counts}; differences from {low:.3g} to {high:.3g} nats.")
     columns = ["measure", "panel", "series", "difference", "difference_low", "difference_high", "verdict"]
     return finished(fig, contrasts[columns], " ".join(sentences))
 

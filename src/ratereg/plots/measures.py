@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ratereg.plots.data import in_words
-from ratereg.plots.grid import draw_betas, grid, labeled, network_color, seed_means
+from ratereg.plots.grid import draw_betas, grid, labeled, seed_means
 from ratereg.plots.style import (
     LINES,
     MARKERS,
     MEASURES,
+    NETWORKS,
     WORDS,
     beta_axis,
     beta_colors,
@@ -39,15 +40,12 @@ _ENDS: dict[str, dict[str, Any]] = {
 }
 
 
-def information(results: Results, *, partition: str = "train") -> Figure:
-    """Draw the rate, its two parts and the ceiling log N against beta: one panel per data set and model.
+def information(results: Results) -> Figure:
+    """Draw the rate of training images, its two parts and the ceiling log N against beta, in nats.
 
-    Means over seeds with 95% t intervals, of the images of one partition.
-
-    Raises:
-        ValueError: the results have no such partition.
+    One panel per data set and model, with means over seeds and their 95% t intervals.
     """
-    rows = labeled(_of_partition("information", results.final, partition))
+    rows = labeled(results.final[results.final["partition"] == "train"])
     table = seed_means(rows, (*MEASURES, "log_n"))
     names = {name: name.replace("_", " ").replace("kl", "KL") for name in MEASURES}
 
@@ -74,7 +72,7 @@ def distortion_by_width(results: Results) -> Figure:
         ValueError: networks trained on the same data differ in more than depth and width.
     """
     rows = labeled(results.final[results.final["partition"].isin(WORDS)])
-    networks = rows[["panel", "series", "network", "layers", "width"]].drop_duplicates()
+    networks = rows[["panel", "series", "layers", "width"]].drop_duplicates()
     if networks.duplicated(["panel", "layers", "width"]).any():
         names = "; ".join(networks["series"].unique())
         raise ValueError(
@@ -82,9 +80,9 @@ def distortion_by_width(results: Results) -> Figure:
         )
     table = seed_means(rows, ("distortion",)).merge(networks, on=["panel", "series"])
     depths = {count: f"{count} hidden layer{'' if count == 1 else 's'}" for count in sorted(table["layers"].unique())}
-    colors = {row["layers"]: network_color(row) for _, row in networks.iterrows()}
+    colors = {count: NETWORKS.get(count, "#000000") for count in depths}
     table["series"] = table["layers"].map(depths) + ", " + table["partition"].map(WORDS)
-    table = table.drop(columns="network").sort_values("beta", ascending=False, kind="stable")
+    table = table.sort_values("beta", ascending=False, kind="stable")
 
     def draw(panel: Axes, here: pd.DataFrame) -> None:
         for curve in groups(here, ["series"]):
@@ -111,9 +109,13 @@ def trajectory(results: Results, *, measure: str = "distortion", partition: str 
     Raises:
         ValueError: the results have no such column or partition.
     """
-    if measure not in results.table:
-        raise ValueError(f"trajectory: measure is {measure!r}; give a column of the results' table.")
-    rows = labeled(_of_partition("trajectory", results.table, partition))
+    rows = results.table[results.table["partition"] == partition]
+    if measure not in rows or rows.empty:
+        raise ValueError(
+            f"trajectory: measure is {measure!r} and partition {partition!r}; give a column of the results' table, and "
+            "'train' or 'test'."
+        )
+    rows = labeled(rows)
     table = seed_means(rows, (measure,), by=("step",))
     colors = beta_colors(table["beta"])
 
@@ -157,23 +159,17 @@ def training_paths(results: Results) -> Figure:
     return finished(fig, table, f"Test images at the last step. {in_words(last, 'beta', 'distortion')}")
 
 
-def training_parts(results: Results, *, partition: str = "train") -> Figure:
+def training_parts(results: Results) -> Figure:
     """Draw three columns of panels against the training step, with a row per data set and model.
 
-    They are the mutual information with its ceiling, the log of the number of images measured; the marginal KL; and
-    the gap, the distortion of test images less that of training images. Means over seeds, one color per beta, with 95%
-    t intervals that do not stretch the axes. The intervals of the gap are paired over seeds. The parts of the rate are
-    those of the images of one partition, "train" or "test".
-
-    Raises:
-        ValueError: the partition is neither.
+    They are the mutual information of training images with its ceiling, the log of the number of images measured; their
+    marginal KL; and the gap, the distortion of test images less that of training images. Means over seeds, one color
+    per beta, with 95% t intervals that do not stretch the axes. The intervals of the gap are paired over seeds.
     """
-    if partition not in MARKERS:
-        raise ValueError(f"training_parts: partition is {partition!r}; give 'train' or 'test'.")
     rows = labeled(results.table[results.table["partition"].isin(MARKERS)])
     by_side = rows.pivot(index=["member", "step"], columns="partition", values="distortion")
     gap = (by_side["test"] - by_side["train"]).rename("gap").reset_index()
-    rows = rows[rows["partition"] == partition].merge(gap, on=["member", "step"])
+    rows = rows[rows["partition"] == "train"].merge(gap, on=["member", "step"])
     table = seed_means(rows, (*_PARTS, "log_n"), by=("step",))
     ceilings = table[table["measure"] == "log_n"]
     table = table[table["measure"] != "log_n"].assign(part=table["measure"].map(_PARTS))
@@ -193,10 +189,3 @@ def training_parts(results: Results, *, partition: str = "train") -> Figure:
     fig = grid(table, draw, keys, xlabel="training step", ylabel=ylabel, share=(True, "col"), **layout)
     last = table[(table["step"] == table["step"].max()) & (table["measure"] == "gap")]
     return finished(fig, table.drop(columns="part"), f"At the last step. {in_words(last, 'beta')}")
-
-
-def _of_partition(caller: str, table: pd.DataFrame, partition: str) -> pd.DataFrame:
-    rows = table[table["partition"] == partition]
-    if rows.empty:
-        raise ValueError(f"{caller}: partition is {partition!r}; give one of {', '.join(table['partition'].unique())}.")
-    return rows

@@ -1,6 +1,5 @@
 """The mutual information at its ceiling: along beta, and along the number of images in the aggregate posterior."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,24 +64,21 @@ def saturation(results: Results) -> Figure:
     return finished(fig, table.drop(columns="head"), words)
 
 
-def information_ceiling(results: Results, *, betas: Sequence[float] | None = None) -> Figure:
+def information_ceiling(results: Results) -> Figure:
     """Draw the information of fresh images against their number: one panel per training set and model.
 
     One color per beta, dashed the ceiling log m. Bars on the right reach from the lower to the upper bound on the
     population's information, which have no ceiling. Means over seeds. Both axes are logarithmic, and the information's
-    ends at 1 nat: smaller values lie below the panel. Without `betas`, at most six are drawn, evenly picked from the
-    largest to the smallest.
+    ends at 1 nat: smaller values lie below the panel. At most six betas are drawn, evenly picked from the largest to
+    the smallest.
 
     Raises:
-        ValueError: the results have no fresh images, or not those betas.
+        ValueError: the results have no fresh images.
     """
     rows = results.final[results.final["partition"] == "fresh"]
     if rows.empty:
         raise ValueError("information_ceiling: results has no fresh images; measure `FreshInformation` first.")
-    known = sorted(rows["beta"].unique(), reverse=True)
-    chosen = evenly(known, _MOST_BETAS) if betas is None else sorted(betas, reverse=True)
-    if not chosen or not set(chosen) <= set(known):
-        raise ValueError(f"information_ceiling: betas is {betas!r}; give some of {', '.join(f'{b:g}' for b in known)}.")
+    chosen = evenly(rows["beta"], _MOST_BETAS)
     rows = labeled(rows[rows["beta"].isin(chosen)])
     measures = ["mutual_information", "information_lower_bound", "information_upper_bound"]
     table = seed_means(rows, measures, by=("components",)).sort_values("components", kind="stable")

@@ -102,18 +102,18 @@ def use_style() -> None:
 
 def key(**style: Any) -> Line2D:
     """Return an entry for a legend, gray by default."""
-    return Line2D([], [], **({"color": "0.3"} | style))
+    style.setdefault("color", "0.3")
+    return Line2D([], [], **style)
 
 
-def interval(panel: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> Line2D:
-    """Draw an interval from (x[0], y[0]) to (x[1], y[1]) without stretching the axes, and return it.
+def interval(panel: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> None:
+    """Draw an interval from (x[0], y[0]) to (x[1], y[1]) without stretching the axes.
 
     An interval over two seeds can be longer than everything else in the panel.
     """
     # An artist that is added does not change the limits, a plotted line does.
-    line = Line2D(x, y, **({"lw": 1.2, "label": "_interval"} | style))
-    panel.add_artist(line)
-    return line
+    look: dict[str, Any] = {"lw": 1.2, "label": "_interval"} | style
+    panel.add_artist(Line2D(x, y, **look))
 
 
 def draw_means(panel: Axes, curve: pd.DataFrame, x: str, **style: Any) -> None:

@@ -12,7 +12,6 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 from ratereg import evaluation
-from ratereg.plots.reconstructions import of_seed
 from ratereg.studies import Results
 from ratereg.widgets.drawing import card, draw_parts, in_style, svg
 from ratereg.widgets.frames import Framed, menu, slider
@@ -35,19 +34,17 @@ _PALETTE = np.concatenate([_VIRIDIS, [[0xCC, 0x79, 0xA7]]]).round().astype(np.ui
 
 
 @in_style
-def aggregate_posterior_slider(results: Results, *, seed: int | None = None) -> ipywidgets.VBox:
+def aggregate_posterior_slider(results: Results) -> ipywidgets.VBox:
     """Return a slider over beta that shows the landscape of log q(z), with the rate's parts and the share in holes.
 
     A menu chooses the view: the neighborhood of the prior, with its holes, or all encodings. Both work by keyboard, and
     without a kernel. A hole is where the prior has more than ten times the density of q(z).
 
-    Arguments:
-        results: of one setting with two latent dimensions and a standard Gaussian prior, with the posteriors of all its
-            training images.
-        seed: of the members; None for the first.
+    The results are those of one setting with two latent dimensions and a standard Gaussian prior, with the posteriors
+    of all its training images. Its first seed is shown.
 
     Raises:
-        ValueError: there are other than two latent dimensions, several settings, another prior, or not that seed.
+        ValueError: there are other than two latent dimensions, several settings, or another prior.
     """
     rows = results.final[results.final["partition"] == "train"]
     settings, latents, priors = (rows[name].unique().tolist() for name in ("setting", "latent_dim", "prior"))
@@ -56,7 +53,7 @@ def aggregate_posterior_slider(results: Results, *, seed: int | None = None) -> 
             f"aggregate_posterior_slider: results has {len(settings)} settings with latent dimensions {latents} and "
             f"priors {', '.join(priors)}; give those of one setting with 2 latents and a standard Gaussian prior."
         )
-    rows = of_seed("aggregate_posterior_slider", rows, seed).sort_values("beta", ascending=False)
+    rows = rows[rows["seed"] == rows["seed"].min()].sort_values("beta", ascending=False)
     members = rows["member"].to_numpy(dtype=int)
     mean, log_var = (
         torch.from_numpy(results.arrays[f"train_{name}"][members]).double() for name in ("mean", "log_var")

@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ratereg.plots.grid import evenly, labeled
-from ratereg.plots.reconstructions import of_seed
 from ratereg.plots.style import MEASURES
 from ratereg.studies import Results
 from ratereg.summary import groups
@@ -24,24 +23,20 @@ _WORDS = (
 
 
 @in_style
-def ceiling_slider(results: Results, *, seed: int | None = None) -> ipywidgets.VBox:
+def ceiling_slider(results: Results) -> ipywidgets.VBox:
     """Return a slider over the number of fresh images in the aggregate posterior of a fixed encoder.
 
     It moves the ceiling, log m, and shows what is measured below it: the mutual information, as a point on its curve
     and as a bar in the rate, which it shares with the marginal KL, and the bounds on the population's. Menus choose the
-    encoder and beta. All work by keyboard, and without a kernel.
-
-    Arguments:
-        results: of a study with fresh images.
-        seed: of the members; None for the first.
+    encoder, one of the first seed, and beta. All work by keyboard, and without a kernel.
 
     Raises:
-        ValueError: the results have no fresh images, or not that seed.
+        ValueError: the results have no fresh images.
     """
     rows = results.final[results.final["partition"] == "fresh"]
     if rows.empty:
         raise ValueError("ceiling_slider: results has no fresh images; measure `FreshInformation` first.")
-    rows = of_seed("ceiling_slider", labeled(rows, short=False), seed)
+    rows = labeled(rows[rows["seed"] == rows["seed"].min()], short=False)
     betas = evenly(rows["beta"], _MOST_BETAS)
     encoders = groups(rows, ["panel", "series"])
     sizes = np.sort(rows["components"].unique())

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ratereg.plots.curves import draw_rate_distortion
 from ratereg.plots.grid import evenly, labeled, model_colors
-from ratereg.plots.reconstructions import of_seed, tiled
+from ratereg.plots.reconstructions import tiled
 from ratereg.plots.style import MARKERS, key, partition_keys
 from ratereg.studies import Results
 from ratereg.summary import groups
@@ -21,29 +21,19 @@ __all__ = ["reconstruction_slider"]
 _MOST_BYTES, _FRAME_BYTES = 800_000, 2_200
 """Size of all frames, so that with the curves they stay below a megabyte in a page; and of one without its images."""
 
-_FEWEST_IMAGES, _FEWEST_BETAS = 4, 5
+_MOST_IMAGES, _FEWEST_IMAGES, _FEWEST_BETAS = 8, 4, 5
 
 
 @in_style
-def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None = None) -> ipywidgets.VBox:
+def reconstruction_slider(results: Results) -> ipywidgets.VBox:
     """Return a slider over beta that moves a mark along the rate-distortion curve, above images and reconstructions.
 
-    Menus choose the data and the model. All work by keyboard, and without a kernel.
-
-    Arguments:
-        results: with pictures.
-        images: number of test images, at most. Of a large study fewer images, and then fewer betas, are shown, so that
-            the widget stays below a megabyte.
-        seed: of the members; None for the first.
-
-    Raises:
-        ValueError: `images` is below 1, or the results have no such seed.
+    Menus choose the data and the model, of the first seed. All work by keyboard, and without a kernel. Of a large study
+    fewer images, and then fewer betas, are shown, so that the widget stays below a megabyte.
     """
-    if images < 1:
-        raise ValueError(f"reconstruction_slider: images is {images!r}; give 1 or more.")
-    rows = labeled(results.final[results.final["partition"].isin(MARKERS)], short=False)
-    rows = of_seed("reconstruction_slider", rows, seed)
-    pictures, betas = _affordable(results.arrays["test_reconstructions"][:, :images], rows)
+    final = results.final[results.final["partition"].isin(MARKERS)]
+    rows = labeled(final[final["seed"] == final["seed"].min()], short=False)
+    pictures, betas = _affordable(results.arrays["test_reconstructions"][:, :_MOST_IMAGES], rows)
     colors = model_colors(rows)
     frames, backdrops = [], []
     for data in groups(rows, ["panel"]):
@@ -106,8 +96,8 @@ def _frame(lower: Figure, rows: pd.DataFrame, pictures: np.ndarray, colors: Mapp
     place = test["rate"], test["distortion"]
     curves.plot([left, place[0], place[0]], [place[1], place[1], bottom], color="0.5", lw=0.8)
     for row in (train, test):
-        style = {"color": colors[row["series"]], "mec": "white"}
-        curves.plot(row["rate"], row["distortion"], MARKERS[row["partition"]], ms=9, **style)
+        color = colors[row["series"]]
+        curves.plot(row["rate"], row["distortion"], MARKERS[row["partition"]], ms=9, color=color, mec="white")
     reconstructed = tiled(pictures[int(test["member"]), :, None])
     images.imshow(reconstructed, interpolation="none", extent=(0, 1, 0, 1), aspect="auto")
     beta = f"{test['beta']:g}"
