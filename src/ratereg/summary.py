@@ -59,20 +59,12 @@ class Interval(NamedTuple):
         return (self.high - self.low) / 2
 
 
-def mean_interval(values: Sequence[float] | np.ndarray | pd.Series, level: float = 0.95) -> Interval:
-    """Return the mean of independent values and its two-sided t interval of the given level.
-
-    Raises:
-        ValueError: the level is not between 0 and 1.
-
-    Source: Student (1908).
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"mean_interval: level is {level!r}; give a number between 0 and 1.")
+def mean_interval(values: Sequence[float] | np.ndarray | pd.Series) -> Interval:
+    """Return the mean of independent values and its two-sided 95% t interval (Student 1908)."""
     array = np.asarray(values, dtype=float)
     count = len(array)
     mean = float(array.mean()) if count else math.nan
-    half_width = float(stats.t.ppf((1 + level) / 2, count - 1) * stats.sem(array)) if count > 1 else math.nan
+    half_width = float(stats.t.ppf(0.975, count - 1) * stats.sem(array)) if count > 1 else math.nan
     return Interval(mean, mean - half_width, mean + half_width, count)
 
 

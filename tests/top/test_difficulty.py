@@ -6,7 +6,6 @@ import pytest
 import ratereg
 from ratereg import MLP, Data, claims, plots
 from ratereg.measurements import ByDistance
-from ratereg.plots.difficulty import beta_colors
 from synthetic import synthetic
 
 STUDY = ratereg.published("difficulty", "cpu")
@@ -38,6 +37,13 @@ def test_the_contrast_of_each_class_and_of_far_less_near_is_what_was_planted():
     assert "improves** the excess distortion of the farthest test images over the nearest: −4.0 nats" in text
 
 
+def test_what_has_no_distances_is_refused():
+    with pytest.raises(ValueError, match="no distances; give"):
+        claims.contrast_by_distance(synthetic(STUDY.without(ByDistance)))
+    with pytest.raises(ValueError, match="give one for 'central block, 8,192' too"):
+        plots.difficulty(synthetic(STUDY), distances={"random subset, 1,638": 0.2})
+
+
 def test_the_distortion_by_class_is_that_of_the_members():
     results = synthetic(STUDY)
     classes = np.arange(len(STUDY))[:, None] * np.array([1.0, *[0.0] * 6, 100.0])
@@ -53,24 +59,6 @@ def test_the_distortion_by_class_is_that_of_the_members():
     for _, row in table.iterrows():
         change = (members[row["setting"], 0.1] - members[row["setting"], 1.0]).mean()
         assert row["difference"] == pytest.approx(change * {0: 1, 7: 100, -1: 99}.get(row["place"], 0))
-
-
-@pytest.mark.parametrize(
-    ("slope", "verdict"),
-    [(lambda seed: -4.0, "improves"), (lambda seed: 4.0, "worsens"), (lambda seed: seed - 1.0, "undecided")],
-)
-def test_near_and_far_have_a_verdict_for_each_outcome(slope, verdict):
-    table = claims.contrast_by_distance(by_class(lambda place, seed: slope(seed) * place))
-    assert set(table.loc[table["place"] == -1, "verdict"]) == {verdict}
-    few = claims.contrast_by_distance(by_class(lambda place, seed: -place, STUDY.replace(seeds=2)))
-    assert set(few["verdict"]) == {"not enough data"}
-    lacking = claims.contrast_by_distance(by_class(lambda place, seed: -place), low=0.01)
-    assert set(lacking["seeds"]) == {0}
-
-
-def test_results_without_distances_are_refused():
-    with pytest.raises(ValueError, match="no distances; give"):
-        claims.contrast_by_distance(synthetic(STUDY.without(ByDistance)))
 
 
 @pytest.mark.parametrize(("more", "verdict"), [(-2, "improves"), (2, "worsens")])
@@ -89,13 +77,6 @@ def test_what_a_small_beta_does_is_compared_between_the_nearest_and_the_farthest
     assert claims.contrast_data_sets(synthetic(STUDY.replace(data=STUDY.axis_data[0])), DISTANCES).empty
 
 
-def test_betas_have_colors_of_their_own_the_same_in_any_order():
-    colors = beta_colors([0.1, 1, 0.1])
-    assert list(colors) == [1, 0.1]
-    assert len(set(colors.values())) == 2
-    assert colors == beta_colors(np.array([1, 0.1]))
-
-
 def test_data_sets_are_drawn_from_near_to_far_with_the_steps_of_those_of_another_age():
     results = synthetic(STUDY)
     other = synthetic(STUDY.replace(data=Data("tetrominoes", split="checkerboard"), steps=700).without(ByDistance))
@@ -108,11 +89,6 @@ def test_data_sets_are_drawn_from_near_to_far_with_the_steps_of_those_of_another
         "random subset, 1,638\ndistance 0.160",
     ]
     assert fig.axes[0].get_ylim()[0] > fig.axes[0].get_ylim()[1]
-
-
-def test_a_data_set_without_a_distance_is_refused():
-    with pytest.raises(ValueError, match="give one for 'central block, 8,192' too"):
-        plots.difficulty(synthetic(STUDY), distances={"random subset, 1,638": 0.2})
 
 
 def test_the_figure_of_difficulty_has_the_means_of_both_partitions_in_the_line_of_their_data_set():

@@ -12,8 +12,8 @@ from traitlets.config import Config
 
 from drawn import results
 from ratereg import plots
-from ratereg.plots.data import description, in_words, plain, smallest_letters
-from ratereg.plots.style import COLORS, FIGURE, interval, log_axis
+from ratereg.plots.data import FIGURE, description, in_words, plain, smallest_letters
+from ratereg.plots.style import COLORS, interval, log_axis
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,6 @@ def two_panels():
     left.axhline(0)
     interval(left, [1, 1], [0, 3])
     left.set(title="a\nfirst", xlabel=r"$\beta$", ylabel="distortion (nats)")
-    right.bar([0, 1], [5, 6], label="rate")
     right.errorbar([3, 4], [5.0, 6.0], [0.5, 1.0], fmt="o", label="estimate")
     return fig
 
@@ -42,19 +41,18 @@ def test_a_table_that_is_attached_is_the_figures_data():
     assert description(fig) == "Words."
 
 
-def test_of_other_figures_lines_bars_and_levels_are_read_with_their_names():
+def test_of_other_figures_lines_and_levels_are_read_with_their_names():
     table = plots.figure_data(two_panels())
     shown = {name: rows[["x", "y"]].to_numpy().tolist() for name, rows in table.fillna(-1).groupby("series")}
     assert shown == {
         "test images": [[1, 9], [10, 5], [100, 1]],
         "beta = 2": [[1, 7], [10, 8]],
         "ceiling log N": [[-1, 2]],
-        "rate": [[0, 5], [1, 6]],
         "estimate": [[3, 5], [4, 6]],
     }
     first = table[table["series"] == "test images"].iloc[0]
     assert first[["panel", "x_axis", "y_axis"]].tolist() == ["a first", "beta", "distortion (nats)"]
-    assert set(table.loc[table["series"] == "rate", "panel"]) == {"2"}
+    assert set(table.loc[table["series"] == "estimate", "panel"]) == {"2"}
     assert description(two_panels()) == ""
 
 

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from drawn import half_width, intervals, lines, results
 from ratereg import plots
 from ratereg.claims import paper_points
-from ratereg.plots.labels import labeled, model_colors
+from ratereg.plots.grid import labeled, model_colors
 
 FIGURES = [
     plots.rate_distortion,
@@ -82,11 +82,12 @@ def test_only_the_partitions_asked_for_are_drawn():
     [
         (lambda made: plots.rate_distortion(made, partitions=("validation",)), "partitions is .* give some of 'train'"),
         (lambda made: plots.rate_distortion(made, partitions=()), r"partitions is \(\)"),
-        (lambda made: plots.information(made, partition="fresh"), "partition is 'fresh'; give one of train, test"),
-        (lambda made: plots.trajectory(made, measure="elbow"), "measure is 'elbow'; give a column"),
-        (lambda made: plots.training_parts(made, partition="fresh"), "partition is 'fresh'; give 'train' or 'test'"),
+        (
+            lambda made: plots.trajectory(made, measure="elbow"),
+            "measure is 'elbow' and partition 'test'; give",
+        ),
+        (lambda made: plots.trajectory(made, partition="fresh"), "partition 'fresh'; give"),
         (lambda made: plots.reconstructions(made, images=0), "images is 0"),
-        (lambda made: plots.reconstructions(made, seed=9), "seed is 9, and results has 0, 1, 2"),
         (plots.information_ceiling, "no fresh images"),
         (plots.distance_distortion, "no distances"),
     ],
@@ -145,18 +146,6 @@ def test_models_that_differ_in_any_column_have_labels_and_colors_of_their_own():
     assert len({line.get_color() for line in panel.lines if line.get_label() in lines(panel)}) == 3
 
 
-@pytest.mark.parametrize("column", ["learning_rate", "batch_size", "warm_up", "likelihood"])
-def test_settings_are_never_pooled_by_their_architecture(column):
-    labels = labeled(results(models=("a", "a"), **{column: (1, 2)}).final)
-    assert set(labels["series"]) == {f"a, {column.replace('_', ' ')} 1", f"a, {column.replace('_', ' ')} 2"}
-
-
-def test_settings_that_no_column_tells_apart_have_their_digests():
-    made = labeled(results(models=("a", "a")).final.assign(split="cv", n_train=100, share=0.1, n_test=7))
-    assert len(made.groupby(["panel", "series"])) == made["setting"].nunique() == 4
-    assert made["series"].str.contains("setting").all()
-
-
 def test_a_model_has_the_color_of_its_depth_whatever_else_is_drawn():
     assert model_colors(labeled(results().final)) == {
         name: plots.NETWORKS[k] for name, k in (("1 hidden layer", 1), ("3 hidden layers", 3))
@@ -166,14 +155,14 @@ def test_a_model_has_the_color_of_its_depth_whatever_else_is_drawn():
 
 def test_information_has_the_parts_of_the_rate_with_intervals_and_their_ceiling():
     made = results()
-    fig = plots.information(made, partition="test")
+    fig = plots.information(made)
     assert len(fig.axes) == 4
     panel = fig.axes[3]
     assert panel.get_title() == "3 hidden layers\nrandom subset, 16,384"
     assert lines(panel)["ceiling"][:, 1] == pytest.approx([math.log(16_384)] * 2)
     assert panel.get_xlim()[0] > panel.get_xlim()[1]
     for measure, color in plots.MEASURES.items():
-        by_beta = of(made, split="cv", layers=3, partition="test", step=100).groupby("beta")[measure]
+        by_beta = of(made, split="cv", layers=3, partition="train", step=100).groupby("beta")[measure]
         shown = lines(panel)[measure.replace("_", " ").replace("kl", "KL")]
         assert shown == pytest.approx(by_beta.mean().reset_index().to_numpy())
         ends = [[[beta, v.mean() + side * half_width(v)] for side in (-1, 1)] for beta, v in by_beta]
@@ -188,36 +177,30 @@ def test_a_trajectory_has_one_line_for_each_beta():
     assert lines(panel)[r"$\beta$ = 0.3"] == pytest.approx(path.reset_index().to_numpy())
 
 
-def test_reconstructions_stand_beside_their_originals_from_large_to_small_beta():
-    made = results(seeds=2)
-    fig = plots.reconstructions(made, images=3, columns=4, seed=1)
+@pytest.mark.parametrize("channels", [3, 1])
+def test_reconstructions_stand_beside_their_originals_from_large_to_small_beta(channels):
+    made = results(seeds=2, channels=channels)
+    fig = plots.reconstructions(made, images=3)
     canvas = fig.axes[2].images[0].get_array()
-    members = of(made, split="cv", layers=1, seed=1, partition="test", step=100).set_index("beta")["member"]
+    members = of(made, split="cv", layers=1, seed=0, partition="test", step=100).set_index("beta")["member"]
     side = 8 + 2
-    assert canvas.shape == (3 * side - 2, 5 * side - 2, 3)
+    assert canvas.shape == (3 * side - 2, 7 * side - 2, 3)
     expected = [made.arrays["test_originals"][1]]
-    expected += [made.arrays["test_reconstructions"][members[beta]] for beta in (5, 1, 0.1, 0.001)]
+    expected += [made.arrays["test_reconstructions"][members[beta]] for beta in (5, 1, 0.3, 0.1, 0.01, 0.001)]
     for column, images in enumerate(expected):
         for row in range(3):
             cell = canvas[row * side : row * side + 8, column * side : column * side + 8]
-            assert np.array_equal(cell, images[row].transpose(1, 2, 0))
+            assert np.array_equal(cell, np.broadcast_to(images[row].transpose(1, 2, 0), cell.shape))
 
 
-def test_gray_images_are_drawn_gray():
-    canvas = plots.reconstructions(results(channels=1)).axes[0].images[0].get_array()
-    assert np.array_equal(canvas[..., 0], canvas[..., 2])
-
-
-@pytest.mark.parametrize("columns", [2, 3, 5, 7, 20])
-def test_the_betas_that_the_book_compares_are_among_those_shown(columns):
-    betas = (5, 3, 2, 1, 0.7, 0.5, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-    fig = plots.reconstructions(results(betas=betas, seeds=1), columns=columns)
+@pytest.mark.parametrize("count", [1, 2, 5, 7, 12])
+def test_the_betas_that_the_book_compares_are_among_those_shown(count):
+    betas = (1, 0.1, 5, 0.001, 3, 0.3, 2, 0.7, 0.5, 0.03, 0.01, 0.003)[:count]
+    fig = plots.reconstructions(results(betas=betas, seeds=1))
     shown = [float(label.get_text().rpartition(" ")[2]) for label in fig.axes[0].get_xticklabels()[1:]]
-    assert len(shown) == min(columns, len(betas))
-    assert {1, 0.1} <= set(shown)
+    assert len(shown) == min(7, count)
+    assert set(betas[:4]) <= set(shown)
     assert shown == sorted(shown, reverse=True)
-    if columns > 3:
-        assert {5, 0.001} <= set(shown)
 
 
 def test_networks_of_one_depth_and_width_are_refused_in_a_figure_along_width():
@@ -262,3 +245,54 @@ def test_the_renderer_draws_any_step_into_any_panel_and_returns_its_means():
     assert shown[["rate", "distortion"]].to_numpy() == pytest.approx(means.to_numpy())
     assert lines(panel)["1 hidden layer, test images"] == pytest.approx(means.to_numpy()[::-1])
     assert not panel.texts
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return results(data={"cv": 16_384}, betas=(1, 0.1), steps=(1, 10, 100, 1000))
+
+
+def test_a_path_is_that_of_the_means_over_seeds_in_the_order_of_steps(trained):
+    fig = plots.training_paths(trained)
+    assert [panel.get_title().split("\n")[0] for panel in fig.axes] == ["1 hidden layer", "3 hidden layers"]
+    for (layers, beta, partition), rows in trained.table.groupby(["layers", "beta", "partition"]):
+        path = rows.groupby("step")[["rate", "distortion"]].mean().sort_index().to_numpy()
+        panel = fig.axes[(1, 3).index(layers)]
+        assert lines(panel)[rf"$\beta$ = {beta:g}, {plots.style.WORDS[partition]}"] == pytest.approx(path)
+        # Both ends are marked: the first hollow, the last edged in black.
+        for end, face, edge in ((path[0], "#ffffff", None), (path[-1], None, "#000000")):
+            (mark,) = (line for line in panel.lines if np.allclose(np.column_stack(line.get_data()), [end]))
+            assert mark.get_marker() == plots.MARKERS[partition]
+            assert face in (None, to_hex(mark.get_markerfacecolor()))
+            assert edge in (None, to_hex(mark.get_markeredgecolor()))
+
+
+def test_each_setting_has_a_row_with_the_parts_of_its_rate_and_the_gap(trained):
+    fig = plots.training_parts(trained)
+    assert len(fig.axes) == 6
+    rows = trained.table.query("layers == 3 and beta == 0.1")
+    sides = {name: side.set_index(["seed", "step"]) for name, side in rows.groupby("partition")}
+    gap = sides["test"]["distortion"] - sides["train"]["distortion"]
+    expected = [sides["train"]["mutual_information"], sides["train"]["marginal_kl"], gap]
+    for panel, values in zip(fig.axes[3:], expected, strict=True):
+        means = values.groupby("step").mean().reset_index().to_numpy()
+        assert lines(panel)[r"$\beta$ = 0.1"] == pytest.approx(means)
+
+
+def test_the_ceiling_is_the_log_of_the_images_measured_at_that_step(trained):
+    ceiling = trained.table.query("layers == 1 and partition == 'train'").groupby("step")["log_n"].first()
+    assert ceiling.nunique() == 2
+    shown = lines(plots.training_parts(trained).axes[0])["ceiling"]
+    assert shown == pytest.approx(ceiling.reset_index().to_numpy())
+
+
+def test_the_intervals_of_the_gap_are_paired_over_seeds():
+    def numbers(measure, panel, model, beta, seed, partition, step):
+        # Distortions differ a lot between seeds, and gaps little.
+        return 100.0 * seed + (10 + seed**2) * (partition == "test")
+
+    fig = plots.training_parts(results(numbers, data={"cv": 16_384}, betas=(1,)))
+    shown = intervals(fig.axes[2], plots.beta_colors([1])[1])[-1]
+    gap = 10 + 5 / 3
+    ends = half_width([0, 1, 4])
+    assert shown == pytest.approx(np.array([[100, gap - ends], [100, gap + ends]]), abs=1e-4)

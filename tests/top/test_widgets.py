@@ -203,9 +203,10 @@ def place_of(path):
 
 @pytest.mark.parametrize("channels", [3, 1])
 def test_pictures_are_kept_pixel_by_pixel_in_as_few_colors_as_they_have(channels):
-    made = results(seeds=2, channels=channels)
-    frames, backdrops = layers_of(widgets.reconstruction_slider(made, images=3, seed=1))
-    row = made.final.query("split == 'cv' and layers == 1 and beta == 0.01 and seed == 1 and partition == 'test'")
+    # Three images of random pixels have fewer than 256 colors.
+    made = results(seeds=2, channels=channels, images=3)
+    frames, backdrops = layers_of(widgets.reconstruction_slider(made))
+    row = made.final.query("split == 'cv' and layers == 1 and beta == 0.01 and seed == 0 and partition == 'test'")
     expected = {
         backdrops[1]: made.arrays["test_originals"][1],
         frames[1][0][4]: made.arrays["test_reconstructions"][row["member"].iloc[0]],
@@ -281,13 +282,9 @@ def test_few_reconstructions_are_shown_whole_and_many_are_thinned_out_to_the_bud
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: widgets.reconstruction_slider(results(), images=0), "images is 0; give 1 or more"),
-        (lambda: widgets.reconstruction_slider(results(), seed=9), "seed is 9, and results has 0, 1, 2"),
         (lambda: widgets.ceiling_slider(results()), "no fresh images"),
-        (lambda: widgets.ceiling_slider(results(fresh=(10,), seeds=1), seed=7), "seed is 7, and results has 0"),
         (lambda: widgets.aggregate_posterior_slider(results()), r"4 settings with latent dimensions \[10\]"),
         (lambda: widgets.aggregate_posterior_slider(plane(prior=("mixture of 100",))), "priors mixture of 100; give"),
-        (lambda: widgets.aggregate_posterior_slider(plane(), seed=9), "seed is 9, and results has 0, 1"),
         (lambda: widgets.factor_space({}, {}, ranges={}), "splits is empty"),
         (
             lambda: widgets.factor_space(sides(), {}, ranges=tetrominoes.RANGES),
@@ -304,15 +301,15 @@ def test_results_and_arguments_that_a_widget_cannot_show_are_refused(make, messa
 
 def test_each_encoder_has_its_ceiling_its_curve_up_to_the_slider_and_its_own_bounds():
     made = results(seeds=2, fresh=SIZES, betas=(1, 0.1))
-    frames, backdrops = layers_of(box := widgets.ceiling_slider(made, seed=1))
+    frames, backdrops = layers_of(box := widgets.ceiling_slider(made))
     assert box.children[0].options[3] == "random subset, 16,384 training images, 3 hidden layers"
-    rows = made.final.query("partition == 'fresh' and split == 'cv' and layers == 1 and beta == 0.1 and seed == 1")
+    rows = made.final.query("partition == 'fresh' and split == 'cv' and layers == 1 and beta == 0.1 and seed == 0")
     row = rows[rows["components"] == 4096].iloc[0]
     label = ElementTree.fromstring(frames[2][1][2]).attrib["aria-label"]
     assert label == (
         f"beta = 0.1, 4,096 fresh images: mutual information {row['mutual_information']:.2f} nats below its ceiling of "
         f"8.32, and marginal KL {row['marginal_kl']:.2f}, of a rate of {row['rate']:.2f}. Bounds on the population's "
-        "information: 8.60 and 10.60."
+        "information: 7.60 and 9.60."
     )
     (curve, *_) = elements(frames[2][1][2], "path", stroke=plots.MEASURES["mutual_information"], fill="none")
     (ceiling,) = (one for one in elements(backdrops[2][1], "path", fill="none") if len(points_of(one)) == 6)
@@ -336,9 +333,9 @@ def numbers_of(frame):
 
 def test_a_landscape_has_the_numbers_of_its_member():
     made = plane()
-    for view in layers_of(widgets.aggregate_posterior_slider(made, seed=1))[0]:
+    for view in layers_of(widgets.aggregate_posterior_slider(made))[0]:
         for frame, beta in zip(view, (5, 1, 0.1), strict=True):
-            row = made.final.query(f"partition == 'train' and seed == 1 and beta == {beta}").iloc[0]
+            row = made.final.query(f"partition == 'train' and seed == 0 and beta == {beta}").iloc[0]
             expected = row[["rate", "mutual_information", "marginal_kl"]].tolist()
             assert numbers_of(frame) == pytest.approx(expected, abs=0.0051)
             assert "dashed: ceiling of I, log 64 = 4.16 nats" in words_of(frame)
@@ -353,13 +350,13 @@ def brute_log_q(z, mean, variance):
 
 def test_the_share_in_holes_and_the_pictures_are_those_of_another_sum():
     made = plane()
-    near, wide = layers_of(widgets.aggregate_posterior_slider(made, seed=1))[0]
+    near, wide = layers_of(widgets.aggregate_posterior_slider(made))[0]
     z = torch.randn(4000, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     log_p = -(z**2).sum(1) / 2 - math.log(2 * math.pi)
     pink = [0xCC, 0x79, 0xA7]
     viridis = widgets.aggregate._PALETTE[:-1].astype(int)
     for index, beta in enumerate((5, 1, 0.1)):
-        member = made.final.query(f"seed == 1 and beta == {beta}")["member"].iloc[0]
+        member = made.final.query(f"seed == 0 and beta == {beta}")["member"].iloc[0]
         mean, log_var = (torch.from_numpy(made.arrays[f"train_{name}"][member]) for name in ("mean", "log_var"))
         holes = (brute_log_q(z, mean, log_var.exp()) + math.log(10) < log_p).double().mean().item()
         label = ElementTree.fromstring(near[index]).attrib["aria-label"]

@@ -3,8 +3,14 @@
 Rates, distortions and information in nats.
 """
 
-from ratereg.claims.contrasts import contrast, contrast_table, count_verdicts, describe_contrasts
-from ratereg.claims.difficulty import contrast_by_distance, contrast_data_sets
+from ratereg.claims.contrasts import (
+    contrast,
+    contrast_by_distance,
+    contrast_data_sets,
+    contrast_table,
+    count_verdicts,
+    describe_contrasts,
+)
 from ratereg.claims.gather import gather, published_results
 from ratereg.claims.ledger import (
     Finding,
@@ -27,8 +33,7 @@ from ratereg.claims.saturation import (
     describe_saturation,
     saturated,
 )
-from ratereg.claims.statements import CLAIMS, Claim
-from ratereg.claims.verdicts import Verdict
+from ratereg.claims.statements import CLAIMS, Claim, Verdict
 
 __all__ = [
     "CLAIMS",

@@ -6,18 +6,21 @@ not enough data for a verdict.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from ratereg.claims.measures import measured
+from ratereg.claims.records import plural
 from ratereg.studies import Results
 from ratereg.summary import COLUMNS, SETTING, data_label, described, groups, labels, mean_interval, network_label
 
 __all__ = [
     "ENOUGH_SEEDS",
     "contrast",
+    "contrast_by_distance",
+    "contrast_data_sets",
     "contrast_table",
     "count_verdicts",
     "describe_contrasts",
@@ -39,6 +42,7 @@ _PHRASES = {
     "undecided": "changes the {measure} by {by}: **undecided**, the interval holds zero.",
     "not enough data": "changes the {measure} by {by}: **not enough data** for a verdict.",
 }
+"""The sentence for each verdict, in the order in which verdicts are counted."""
 
 
 def contrast(
@@ -82,6 +86,46 @@ def contrast(
     return paired(rows, along, [*within(along), "beta"])
 
 
+def contrast_by_distance(results: Results, low: float = 0.1, high: float = 1.0) -> pd.DataFrame:
+    """Return, for each setting and class of test images, the distortion at beta = `low` less that at `high`.
+
+    Rows are as of `contrast`, near to far, with the class's number from 0 in the column `place`. The row with a `place`
+    of -1 has the farthest class's distortion less the nearest's.
+
+    Raises:
+        ValueError: the results have no distances.
+    """
+    if "distance" not in results.arrays:
+        raise ValueError("contrast_by_distance: results has no distances; give those of a study with `ByDistance`.")
+    rows = measured(results.final, "distortion", "test")
+    members = rows["member"].to_numpy(dtype=int)
+    distance, distortion = (results.arrays[name][members].T for name in ("distance", "distance_distortion"))
+    parts = []
+    for place, (values, away) in enumerate(zip(distortion, distance, strict=True)):
+        words = [f"distortion of test images at a mean distance of {one:.2f}" for one in away]
+        parts.append(rows.assign(place=place, value=values, measure=words))
+    excess = "excess distortion of the farthest test images over the nearest"
+    parts.append(rows.assign(place=-1, value=distortion[-1] - distortion[0], measure=excess))
+    return paired(pd.concat(parts), "beta", [*SETTING, "place"], (high, low))
+
+
+def contrast_data_sets(
+    results: Results, distances: Mapping[str, float], low: float = 0.1, high: float = 1.0
+) -> pd.DataFrame:
+    """Return, for each network, what a smaller beta does on the farthest data set, less what it does on the nearest.
+
+    Both are the test distortion at beta = `low` less that at `high`; paired over seeds. The data sets differ in more
+    than distance: in the number of training images, for one. Rows are as of `contrast`; there are none where there is a
+    single data set. `distances` has the mean distance of test images to training by a data set's short label.
+    """
+    rows = measured(results.final, "distortion", "test")
+    lower, higher = (rows[rows["beta"] == beta].set_index([*SETTING, "pair"]) for beta in (low, high))
+    changes = lower.assign(value=lower["value"] - higher["value"].reindex(lower.index)).reset_index()
+    changes["distance"] = labels(changes, short=True)["data"].map(dict(distances))
+    changes["measure"] = f"effect of lowering β from {high:g} to {low:g} on the test distortion"
+    return paired(changes, "distance", within("distance"))
+
+
 def within(along: str) -> list[str]:
     """Return the columns of a setting that are equal where networks or data sets are compared."""
     return [name for name in COLUMNS if name not in ("setting", "problem", along, *_ENTAILED[along])]
@@ -90,11 +134,8 @@ def within(along: str) -> list[str]:
 def paired(rows: pd.DataFrame, along: str, same: Sequence[str], ends: tuple[Any, Any] | None = None) -> pd.DataFrame:
     """Return the contrasts of rows from `measured`, one for each two settings on either side of a comparison.
 
-    Arguments:
-        rows: rows with a `value`, its name `measure`, and `pair`, which is equal in rows that belong together.
-        along: column in which the two sides differ.
-        same: columns in which they are equal.
-        ends: value of the column on each side; None for the smallest and the largest.
+    The two sides differ in the column `along`, where they have the values `ends` (None for the smallest and the
+    largest), and are equal in the columns `same`.
     """
     found = []
     for here in groups(rows, same):
@@ -103,26 +144,19 @@ def paired(rows: pd.DataFrame, along: str, same: Sequence[str], ends: tuple[Any,
             continue
         sides = [here[here[along] == place] for place in (start, end)]
         # One setting has both sides; networks or data sets of one size may be several settings.
-        alone = set(SETTING) <= set(same)
-        pairs = [sides] if alone else itertools.product(*(groups(side, SETTING) for side in sides))
+        pairs = [sides] if set(SETTING) <= set(same) else itertools.product(*(groups(side, SETTING) for side in sides))
         for before, after in pairs:
-            values = [side.set_index("pair")["value"] for side in (before, after)]
+            first, second = (side.set_index("pair")["value"] for side in (before, after))
+            mean, low, high, seeds = mean_interval((second - first).dropna())
+            verdict = "improves" if high < 0 else "worsens" if low > 0 else "undecided"
             row = described(here) | here.iloc[0][[*same, "measure"]].to_dict()
             row |= {"along": along, "from": start, "to": end}
             row |= {"from_name": _name(before, along), "to_name": _name(after, along)}
-            row |= {"from_mean": values[0].mean(), "to_mean": values[1].mean()}
-            found.append(row | _judge(values[1] - values[0]))
+            row |= {"from_mean": first.mean(), "to_mean": second.mean(), "seeds": seeds}
+            row |= {"difference": mean, "difference_low": low, "difference_high": high}
+            found.append(row | {"verdict": verdict if seeds >= ENOUGH_SEEDS else "not enough data"})
     columns = ["measure", "along", "from", "to", "seeds", "difference", "difference_low", "difference_high", "verdict"]
-    return pd.DataFrame(found) if found else pd.DataFrame(columns=[*dict.fromkeys([*COLUMNS, *same, *columns])])
-
-
-def _judge(differences: pd.Series) -> dict[str, Any]:
-    mean, low, high, seeds = mean_interval(differences.dropna())
-    if seeds < ENOUGH_SEEDS:
-        word = "not enough data"
-    else:
-        word = "improves" if high < 0 else "worsens" if low > 0 else "undecided"
-    return {"seeds": seeds, "difference": mean, "difference_low": low, "difference_high": high, "verdict": word}
+    return pd.DataFrame(found, columns=None if found else [*dict.fromkeys([*COLUMNS, *same, *columns])])
 
 
 def _name(side: pd.DataFrame, along: str) -> str:
@@ -149,36 +183,28 @@ def describe_contrasts(contrasts: pd.DataFrame) -> str:
     items = []
     for (_, row), words in zip(contrasts.iterrows(), labels(contrasts).to_numpy(), strict=True):
         beta = f"β = {row['beta']:g}" if "beta" in row and not math.isnan(row["beta"]) else ""
-        place = ", ".join(part for part in (*words, beta) if part)
-        by = f"{signed(row)} ({row['seeds']} seed{'' if row['seeds'] == 1 else 's'})"
-        said = f"{_change(row)} {_PHRASES[row['verdict']].format(measure=row['measure'], by=by)}"
-        items.append(f"- {place}: {said if row['seeds'] else f'{_change(row)} was not measured.'}")
+        by = f"{signed(row)} ({plural(row['seeds'], 'seed')})"
+        does = _PHRASES[row["verdict"]].format(measure=row["measure"], by=by) if row["seeds"] else "was not measured."
+        items.append(f"- {', '.join(filter(None, [*words, beta]))}: {_change(row)} {does}")
     return "\n".join(items)
 
 
 def count_verdicts(contrasts: pd.DataFrame, *, better: str = "improves", worse: str = "worsens") -> str:
     """Return Markdown that counts the verdicts of contrasts, such as "**improves** in 3 and **undecided** in 1 of 4".
 
-    Arguments:
-        contrasts: rows with a `verdict`, as of `contrast`.
-        better: word for "improves", for example where two networks are compared.
-        worse: word for "worsens".
+    Where two networks are compared, other words for "improves" and "worsens" may read better: `better` and `worse`.
     """
-    names = {"improves": better, "worsens": worse, "undecided": "undecided", "not enough data": "not enough data"}
-    found = [] if contrasts.empty else list(contrasts["verdict"])
-    parts = [f"**{word}** in {found.count(name)}" for name, word in names.items() if name in found]
-    if not parts:
+    if contrasts.empty:
         return "nothing to compare"
-    return f"{' and '.join(filter(None, [', '.join(parts[:-1]), parts[-1]]))} of {len(found)}"
+    words, found = {"improves": better, "worsens": worse}, list(contrasts["verdict"])
+    *others, last = [f"**{words.get(one, one)}** in {found.count(one)}" for one in _PHRASES if one in found]
+    return f"{', '.join(others)}{' and ' if others else ''}{last} of {len(found)}"
 
 
 def contrast_table(contrasts: pd.DataFrame, *, means: bool = False, digits: int = 1) -> pd.DataFrame:
     """Return contrasts as a table to be read: differences in nats with 95% intervals, a column for each beta or pair.
 
-    Arguments:
-        contrasts: rows of one or several calls of `contrast`.
-        means: whether the means of both sides stand before the difference.
-        digits: decimal places.
+    With `means`, the means of both sides stand before the difference. All numbers have `digits` decimal places.
     """
     rows = contrasts[contrasts["seeds"] > 0].reset_index(drop=True)
     if rows.empty:
@@ -188,24 +214,20 @@ def contrast_table(contrasts: pd.DataFrame, *, means: bool = False, digits: int 
     for _, row in rows.iterrows():
         along_beta = row["along"] == "beta"
         beta = f"{row['to']:g} against {row['from']:g}" if along_beta else f"{row['beta']:g}"
-        change = in_numbers(row["difference"], row["difference_low"], row["difference_high"], digits)
         levels = f"{row['from_mean']:.{digits}f} → {row['to_mean']:.{digits}f}: " if means else ""
-        cells.append(("" if along_beta else _change(row), beta, levels + change))
+        cells.append(("" if along_beta else _change(row), beta, levels + in_numbers(row, digits)))
     shown[["compared", "beta", "change"]] = cells
     index = [name for name in ("data", "network", "compared", "measure") if (shown[name] != "").any()]
     table = shown.pivot_table(index=index, columns="beta", values="change", aggfunc="first", sort=False)
     return table.fillna("").rename_axis(columns="β")
 
 
-def in_numbers(mean: float, low: float, high: float, digits: int = 1) -> str:
-    """Return a mean and the interval around it for the cell of a table, a dash for NaN."""
-    if math.isnan(mean):
-        return "–"
+def in_numbers(row: pd.Series, digits: int = 1) -> str:
+    """Return the difference of a contrast and its interval for the cell of a table, a dash for NaN."""
+    mean, low, high = (f"{row[name]:+.{digits}f}" for name in ("difference", "difference_low", "difference_high"))
     # Narrow columns may break the line before the interval alone.
-    interval = (
-        "" if math.isnan(low) else f" ({low:+.{digits}f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high:+.{digits}f})"
-    )
-    return f"{mean:+.{digits}f}{interval}".replace("-", "−")
+    interval = f" ({low}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high})" if "nan" not in low else ""
+    return f"{mean}{interval}".replace("-", "−") if "nan" not in mean else "–"
 
 
 def signed(row: pd.Series) -> str:

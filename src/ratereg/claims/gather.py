@@ -9,7 +9,7 @@ from ratereg.measurements import Annealed, ImportanceWeighted
 from ratereg.studies import CATALOG, Results, published
 from ratereg.studies.results import find_published
 
-__all__ = ["gather", "longest", "published_results"]
+__all__ = ["gather", "published_results"]
 
 _BOUNDS = {"annealed_importance_sampling": Annealed, "importance_weighted_bound": ImportanceWeighted}
 """The bounds on the log-likelihood and their measurements, the preferred one first."""
@@ -18,8 +18,7 @@ _BOUNDS = {"annealed_importance_sampling": Annealed, "importance_weighted_bound"
 def published_results(scale: str | None = None) -> list[Results]:
     """Return the committed results of the published studies that have one, in the order of the catalog.
 
-    Arguments:
-        scale: "full" or "cpu"; None for each study's largest scale that has a result.
+    The scale is "full" or "cpu"; None for each study's largest scale that has a result.
     """
     places = (find_published(published(name, scale).digest) for name in CATALOG)
     return [Results.load(place) for place in places if place is not None]
@@ -35,25 +34,16 @@ def gather(results: Iterable[Results]) -> pd.DataFrame:
     Raises:
         ValueError: there are no results.
     """
-    parts = [_final(one) for one in results]
+    parts = []
+    for one in results:
+        final = one.final[one.final["partition"].isin(["train", "test"])]
+        final = final.assign(study=one.name, source=one.source, negative_log_likelihood=math.nan, bound=None)
+        known = [column for column in _BOUNDS if column in final and final[column].notna().any()]
+        if known:
+            bound = repr(one.study.measurement(_BOUNDS[known[0]]))
+            final = final.assign(negative_log_likelihood=-final[known[0]], bound=bound)
+        parts.append(final)
     if not parts:
         raise ValueError("gather: results is empty; give at least one.")
     table = pd.concat(parts, ignore_index=True)
     return table.groupby(["training", "partition", "n_test"], as_index=False, sort=False).first()
-
-
-def _final(results: Results) -> pd.DataFrame:
-    final = results.final[results.final["partition"].isin(["train", "test"])]
-    final = final.assign(study=results.name, source=results.source, negative_log_likelihood=math.nan, bound=None)
-    for column, kind in _BOUNDS.items():
-        if column in final and final[column].notna().any():
-            bound = repr(results.study.measurement(kind))
-            return final.assign(negative_log_likelihood=-final[column], bound=bound)
-    return final
-
-
-def longest(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of each problem's longest training, and of that with the most test images."""
-    for column in ("steps", "n_test"):
-        table = table[table[column] == table.groupby("problem")[column].transform("max")]
-    return table

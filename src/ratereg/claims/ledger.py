@@ -8,8 +8,8 @@ import pandas as pd
 from ratereg.claims.contrasts import ENOUGH_SEEDS, in_numbers, signed
 from ratereg.claims.measures import FOUR, MEASURES, SIX
 from ratereg.claims.records import plural
-from ratereg.claims.statements import CLAIMS, Claim
-from ratereg.claims.verdicts import ENOUGH_SETTINGS, Verdict
+from ratereg.claims.saturation import LOWS
+from ratereg.claims.statements import CLAIMS, ENOUGH_SETTINGS, Claim, Verdict
 from ratereg.summary import labels
 
 __all__ = [
@@ -45,20 +45,17 @@ def ledger(table: pd.DataFrame, low: float = 0.1, high: float = 1.0, claims: Seq
     """Return what the results say of each claim.
 
     Arguments:
-        table: from `gather`.
+        table: table from `gather`.
         low: smaller weight of the rate, in claims that compare two.
-        high: larger weight.
-        claims: which.
+        high: larger weight of the rate.
+        claims: claims to judge.
 
     Raises:
         ValueError: `low` is not below `high`.
     """
     studies = {"", *table["study"]}
-    findings = []
-    for claim in claims:
-        figure = next(label for study, label in claim.figures.items() if study in studies)
-        findings.append(Finding(claim, claim(table, low, high), low, high, figure))
-    return findings
+    figures = [next(label for study, label in claim.figures.items() if study in studies) for claim in claims]
+    return [Finding(one, one(table, low, high), low, high, figure) for one, figure in zip(claims, figures, strict=True)]
 
 
 def ledger_table(findings: Sequence[Finding]) -> pd.DataFrame:
@@ -70,7 +67,7 @@ def ledger_table(findings: Sequence[Finding]) -> pd.DataFrame:
             "source": one.claim.source,
             "verdict": one.main.word,
             "for/against/undecided": _counts(one.main),
-            "effect (nats)": _effect(one.main),
+            "effect (nats)": in_numbers(_effect(one.main)),
         }
         for one in findings
     ]
@@ -87,20 +84,18 @@ def measures_table(findings: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("")
 
 
-def weights_table(table: pd.DataFrame, lows: Sequence[float] = (0.1, 0.01, 0.001), high: float = 1.0) -> pd.DataFrame:
+def weights_table(table: pd.DataFrame, high: float = 1.0) -> pd.DataFrame:
     """Return what the first claim's settings say for other small weights: a row for each measure, a column for each.
 
     Verdicts with the settings for/against/undecided, and effects in nats; by six measures, with the gaps of all three.
     """
     claim = replace(CLAIMS[0], measures=SIX)
-    return pd.DataFrame(
-        {
-            f"{low:g} against {high:g}": {
-                MEASURES[name].label: f"{_cell(one)}; {_effect(one)}" for name, one in claim(table, low, high).items()
-            }
-            for low in lows
-        }
-    )
+    columns = {}
+    for low in LOWS:
+        verdicts = claim(table, low, high).items()
+        cells = {MEASURES[name].label: f"{_cell(one)}; {in_numbers(_effect(one))}" for name, one in verdicts}
+        columns[f"{low:g} against {high:g}"] = cells
+    return pd.DataFrame(columns)
 
 
 def forest_rows(finding: Finding) -> pd.DataFrame:
@@ -112,16 +107,13 @@ def forest_rows(finding: Finding) -> pd.DataFrame:
 def settings_table(finding: Finding) -> pd.DataFrame:
     """Return a row for each setting that a claim looked at: its difference by each measure, with intervals, in nats."""
     rows = forest_rows(finding)
-    names = labels(rows, short=True)
-    cells: dict[str, dict[str, str]] = {}
-    for (_, row), (data, network) in zip(rows.iterrows(), names.to_numpy(), strict=True):
+    cells: dict[str, dict[str, str]] = {MEASURES[name].label: {} for name in finding.verdicts}
+    for (_, row), (data, network) in zip(rows.iterrows(), labels(rows, short=True).to_numpy(), strict=True):
         pair = f"{row['to_name']} against {row['from_name']}" if row["along"] != "beta" else ""
-        place = f"{data}: {', '.join(filter(None, [pair, network]))}"
-        ends = row.reindex(["difference", "difference_low", "difference_high"])
-        cells.setdefault(place, {})[row["measure"]] = row["reason"] or f"{in_numbers(*ends)}, {row['counts']}"
-    columns = [MEASURES[name].label for name in finding.verdicts]
-    told = [[cells[place].get(name, "not measured") for name in columns] for place in cells]
-    return pd.DataFrame(told, columns=columns, index=pd.Index(list(cells), name="setting"))
+        setting = f"{data}: {', '.join(filter(None, [pair, network]))}"
+        cells[row["measure"]][setting] = row["reason"] or f"{in_numbers(row)}, {row['counts']}"
+    settings = dict.fromkeys(setting for column in cells.values() for setting in column)
+    return pd.DataFrame(cells, index=pd.Index(settings, name="setting"), dtype=object).fillna("not measured")
 
 
 def describe_claim(finding: Finding) -> str:
@@ -147,11 +139,10 @@ def _headline(finding: Finding) -> str:
         return f"{word} No {claim.unit} has the {ENOUGH_SEEDS} seeds that the contrast takes, by the {label}."
     few = f"; a verdict takes {plural(ENOUGH_SETTINGS, claim.unit)}" if main.settings < ENOUGH_SETTINGS else ""
     effect = claim.effect.format(measure=label, low=finding.low, high=finding.high)
-    ends = {"difference": main.effect, "difference_low": main.effect_low, "difference_high": main.effect_high}
     return (
         f"{word} By the {label}: {main.supporting} for it, {main.opposing} against it and {main.undecided} undecided, "
         f"of {plural(main.settings, claim.unit)} with at least {ENOUGH_SEEDS} seeds{few}. "
-        f"{'In the mean over these' if main.settings > 1 else 'There'}, {effect} is {signed(pd.Series(ends))}."
+        f"{'In the mean over these' if main.settings > 1 else 'There'}, {effect} is {signed(_effect(main))}."
     )
 
 
@@ -203,5 +194,7 @@ def _cell(verdict: Verdict) -> str:
     return f"{verdict.word}, {_counts(verdict)}" if verdict.settings else verdict.word
 
 
-def _effect(verdict: Verdict) -> str:
-    return in_numbers(verdict.effect, verdict.effect_low, verdict.effect_high)
+def _effect(verdict: Verdict) -> pd.Series:
+    """Return a verdict's effect and its interval as they stand in a contrast."""
+    ends = {"difference_low": verdict.effect_low, "difference_high": verdict.effect_high}
+    return pd.Series({"difference": verdict.effect} | ends)

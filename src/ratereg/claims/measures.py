@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-__all__ = ["FOUR", "MEASURES", "SIX", "Measure", "measured", "words"]
+__all__ = ["FOUR", "MEASURES", "SIX", "Measure", "measured"]
 
 
 class Measure(NamedTuple):
@@ -32,6 +32,8 @@ FOUR = ("distortion", "negative_elbo", "log_likelihood", "gap")
 SIX = (*FOUR, "gap_negative_elbo", "gap_log_likelihood")
 """The four measures, and the gaps of the other two."""
 
+_LABELS = {(column, partition): label for label, column, partition in MEASURES.values()}
+_PARTITIONS = {"train": "training", "test": "test", "gap": "train–test gap of", "fresh": "fresh images'"}
 _WORDS = {
     "negative_elbo": "negative ELBO",
     "marginal_kl": "marginal KL",
@@ -40,26 +42,14 @@ _WORDS = {
     "information_lower_bound": "lower bound on the population's information",
     "information_upper_bound": "upper bound on the population's information",
 }
-_PARTITIONS = {"train": "training ", "test": "test ", "gap": "train–test gap of ", "fresh": "fresh images' "}
-_LABELS = {(column, partition): label for label, column, partition in MEASURES.values()}
-
-
-def words(measure: str, partition: str) -> str:
-    """Return the name of a quantity for sentences and tables, such as "test negative ELBO"."""
-    usual = _PARTITIONS.get(partition, f"{partition} ") + _WORDS.get(measure, measure.replace("_", " "))
-    return _LABELS.get((measure, partition), usual)
 
 
 def measured(table: pd.DataFrame, measure: str, partition: str) -> pd.DataFrame:
     """Return one row for each training of a partition, with the quantity in the column `value`, its name in `measure`.
 
     Rows are compared where the new column `pair` is equal. It is the seed, and for the bound on the log-likelihood also
-    the estimator that gave it, since other images or another estimator give other numbers.
-
-    Arguments:
-        table: rows of one step.
-        measure: a column of which less is better, or "-" and a column of which more is.
-        partition: "train", "test", "fresh" (its largest number of images), or "gap" for test less train.
+    the estimator that gave it, since other images or another estimator give other numbers. The arguments are those of
+    `contrast`.
 
     Raises:
         ValueError: the measure or the partition is not in the table.
@@ -80,4 +70,6 @@ def measured(table: pd.DataFrame, measure: str, partition: str) -> pd.DataFrame:
     pair = rows["seed"].astype(str)
     if column == "negative_log_likelihood":
         pair = pair + " " + rows["bound"].astype(str)
-    return rows.assign(value=value if column == measure else -value, pair=pair, measure=words(measure, partition))
+    words = f"{_PARTITIONS.get(partition, partition)} {_WORDS.get(measure, measure.replace('_', ' '))}"
+    label = _LABELS.get((measure, partition), words)
+    return rows.assign(value=value if column == measure else -value, pair=pair, measure=label)

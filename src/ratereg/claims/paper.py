@@ -34,14 +34,9 @@ def compare_with_paper(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
     `rate_difference`, `distortion_difference`, in nats.
     """
     ours = over_seeds(results.final, ("rate", "distortion"))
-    theirs = paper.rename(
-        columns={"depth": "layers", "beta_inferred": "beta", "rate": "paper_rate", "distortion": "paper_distortion"}
-    )
-    both = ours.merge(theirs, on=["layers", "partition", "beta"])
-    return both.assign(
-        rate_difference=both["rate"] - both["paper_rate"],
-        distortion_difference=both["distortion"] - both["paper_distortion"],
-    )
+    names = {"depth": "layers", "beta_inferred": "beta", "rate": "paper_rate", "distortion": "paper_distortion"}
+    both = ours.merge(paper.rename(columns=names), on=["layers", "partition", "beta"])
+    return both.assign(**{f"{name}_difference": both[name] - both[f"paper_{name}"] for name in ("rate", "distortion")})
 
 
 def match_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
@@ -51,7 +46,7 @@ def match_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
     seed, with its 95% t interval over seeds; how many points these are; and, on training and on test images, the mean
     of our distortion and rate less the paper's.
     """
-    theirs = paper[paper["partition"] == "test"].set_index(["depth", "beta_inferred"])["distortion"]
+    theirs = _test_distortion(paper)
     points = compare_with_paper(results, paper)
     rows = []
     for data in groups(points, DATA):
@@ -68,8 +63,13 @@ def match_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("data").sort_values("distance") if rows else pd.DataFrame()
 
 
-def u_shape(results: Results, partition: str = "test") -> pd.DataFrame:
-    """Return one row per setting: the beta of least distortion, and by how much each end of the curve lies above it.
+def _test_distortion(paper: pd.DataFrame) -> pd.Series:
+    """Return the paper's test distortion by depth and beta."""
+    return paper[paper["partition"] == "test"].set_index(["depth", "beta_inferred"])["distortion"]
+
+
+def u_shape(results: Results) -> pd.DataFrame:
+    """Return one row per setting: the beta of least test distortion, and by how much the curve's ends lie above it.
 
     Columns: `best`, the beta; `large` and `small`, the differences in nats at the largest and smallest beta, paired
     over seeds, with `large_low` and `small_low`, the lower ends of 95% t intervals; `shape`: "U" (the best beta is
@@ -78,7 +78,7 @@ def u_shape(results: Results, partition: str = "test") -> pd.DataFrame:
     setting of which no seed has a value at every beta.
     """
     rows = []
-    for setting in groups(results.final[results.final["partition"] == partition], SETTING):
+    for setting in groups(results.final[results.final["partition"] == "test"], SETTING):
         values = setting.pivot(index="seed", columns="beta", values="distortion").dropna()
         if values.empty:
             continue
@@ -103,8 +103,8 @@ def shape_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
     beta = 1 to 0.1, in nats.
     """
     curves = []
-    for depth, points in paper[paper["partition"] == "test"].groupby("depth"):
-        theirs = points.set_index("beta_inferred")["distortion"]
+    for depth, points in _test_distortion(paper).groupby("depth"):
+        theirs = points.droplevel("depth")
         ends = theirs[[theirs.index.max(), theirs.index.min()]] - theirs.min()
         curves.append((depth, "paper", f"{theirs.idxmin():g}", *ends, theirs[0.1] - theirs[1.0]))
     shapes = u_shape(results)
@@ -118,7 +118,7 @@ def shape_table(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
 
 def summarize_match(results: Results, paper: pd.DataFrame) -> str:
     """Return Markdown that says on which data the paper's two shapes of test curves are seen, and how surely."""
-    theirs = paper[paper["partition"] == "test"].set_index(["depth", "beta_inferred"])["distortion"]
+    theirs = _test_distortion(paper)
     sentences = []
     falls = contrast(results).query("layers == 3 and seeds > 0")
     if len(falls):

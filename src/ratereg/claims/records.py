@@ -28,24 +28,20 @@ def record(name: str, value: Any) -> None:
 def describe_provenance(results: Results) -> str:
     """Return a Markdown paragraph that says what was run, on what, and where the result lies."""
     study, facts = results.study, results.provenance
-    which = (
-        f"the published study `{results.name}` at scale `{results.scale}`" if results.name else "a study of your own"
-    )
-    axes = {
-        "data set": study.axis_data,
-        "network": study.axis_networks,
-        "prior": study.axis_priors,
-        "value of β": study.axis_betas,
-        "seed": study.axis_seeds,
-    }
+    published = f"the published study `{results.name}` at scale `{results.scale}`"
+    axes = {"data set": study.axis_data, "network": study.axis_networks, "prior": study.axis_priors}
+    axes |= {"value of β": study.axis_betas, "seed": study.axis_seeds}
     product = " × ".join(plural(len(axis), name) for name, axis in axes.items() if len(axis) > 1 or name != "prior")
     seconds = facts.get("seconds")
-    hours = "an unknown time" if seconds is None else _time(seconds)
+    if seconds is None:
+        time = "an unknown time"
+    else:
+        time = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
     return (
-        f"Shown is {which}: {plural(len(study), 'member')} ({product}), each trained for {study.steps:,} steps with "
-        f"{study.batch_size} images a step; {hours} in all on {facts.get('device', 'an unnamed device')}, "
-        f"{facts.get('precision', 'unknown precision')}, {facts.get('date', 'undated')}. The numbers are in "
-        f"`{results.source}`."
+        f"Shown is {published if results.name else 'a study of your own'}: {plural(len(study), 'member')} ({product}), "
+        f"each trained for {study.steps:,} steps with {study.batch_size} images a step; {time} in all on "
+        f"{facts.get('device', 'an unnamed device')}, {facts.get('precision', 'unknown precision')}, "
+        f"{facts.get('date', 'undated')}. The numbers are in `{results.source}`."
     )
 
 
@@ -54,7 +50,3 @@ def plural(number: int, name: str) -> str:
     # Of "pair of networks" the pairs are many.
     first, *rest = name.rsplit(" of ", 1)
     return " of ".join([f"{number} {first}{'' if number == 1 else 's'}", *rest])
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"

@@ -1,7 +1,6 @@
 """Saturation: where the mutual information is at its ceiling, what changes beyond, and whose ceiling it is."""
 
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 
@@ -10,6 +9,7 @@ from ratereg.studies import Results
 from ratereg.summary import SETTING, described, groups, labels, mean_interval
 
 __all__ = [
+    "LOWS",
     "SATURATED",
     "after_saturation",
     "below_ceiling",
@@ -21,6 +21,10 @@ __all__ = [
 
 SATURATED = 0.05
 """Nats below log N within which a mutual information is saturated. Fixed before looking."""
+
+
+LOWS = (0.1, 0.01, 0.001)
+"""Smaller betas that are compared with a larger one, where they were measured."""
 
 
 def below_ceiling(rows: pd.DataFrame) -> pd.Series:
@@ -41,26 +45,25 @@ def saturated(rows: pd.DataFrame) -> list[float]:
 
 def describe_saturation(results: Results) -> str:
     """Return one Markdown list item for each setting: its ceiling, and the betas at which it is reached."""
+    rows = results.final[results.final["partition"] == "train"]
+    names = labels(rows)
     items = []
-    for setting, place in _settings(results.final[results.final["partition"] == "train"]):
+    for setting in groups(rows, SETTING):
+        place = ", ".join(filter(None, names.loc[setting.index[0]]))
         betas, below = saturated(setting), below_ceiling(setting)
-        where = f"at β = {_listed(betas)}" if betas else "at no β"
+        where = f"at β = {', '.join(f'{beta:g}' for beta in betas)}" if betas else "at no β"
         short = "; ".join(f"{below[beta]:.2f} nats below it at β = {beta:g}" for beta in below.index.drop(betas))
         ceiling = f"the ceiling is {setting['log_n'].iloc[0]:.2f} nats, and it is reached {where}"
         items.append(f"- {place}: {ceiling}" + (f" ({short})." if short else "."))
     return "\n".join(items)
 
 
-def after_saturation(results: Results, lows: Sequence[float] = (0.1, 0.01, 0.001)) -> pd.DataFrame:
+def after_saturation(results: Results) -> pd.DataFrame:
     """Return contrasts of what is saturated: smaller betas against the largest at which the information is.
 
     Rows as of `contrast`, for each setting, of the training images' marginal KL and distortion, the test distortion,
     its gap, and the negative of annealed importance sampling's bound for test images if it was measured. No rows for a
-    setting that is saturated nowhere, or at none that is larger than one of `lows`.
-
-    Arguments:
-        results: of any study.
-        lows: smaller betas, of which those are used that were measured.
+    setting that is saturated nowhere, or at none that is larger than one of the smaller betas, 0.1, 0.01 and 0.001.
     """
     measures = [("marginal_kl", "train"), ("distortion", "train"), ("distortion", "test"), ("distortion", "gap")]
     if "annealed_importance_sampling" in results.final:
@@ -68,7 +71,7 @@ def after_saturation(results: Results, lows: Sequence[float] = (0.1, 0.01, 0.001
     parts = []
     for rows in groups(results.final, SETTING):
         high = max(saturated(rows), default=-math.inf)
-        smaller = [low for low in lows if low < high and low in set(rows["beta"])]
+        smaller = [low for low in LOWS if low < high and low in set(rows["beta"])]
         parts += [contrast(rows, *measure, low=low, high=high) for measure in measures for low in smaller]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -119,22 +122,10 @@ def ceiling_table(results: Results) -> pd.DataFrame:
         log_n = train["log_n"].iloc[0]
         place = "beyond log N" if below.low > log_n else "short of log N" if above.high < log_n else "undecided"
         row = described(train) | {"beta": train["beta"].iloc[0], "log_n": log_n, "seeds": below.seeds}
-        row |= {
-            "train_information": train["mutual_information"].mean(),
-            "fresh_information": last["mutual_information"],
-        }
-        row |= {"m": by_size.index[-1], "log_m": last["log_n"], "fresh_reaches": max(reached, default=0)}
+        row |= {"train_information": train["mutual_information"].mean()}
+        row |= {"fresh_information": last["mutual_information"], "log_m": last["log_n"]}
+        row |= {"m": by_size.index[-1], "fresh_reaches": max(reached, default=0)}
         row |= {"last_gain": steps["mutual_information"], "last_rise": steps["log_n"]}
         row |= {"below": below.mean, "below_low": below.low, "above": above.mean, "above_high": above.high}
         rows.append(row | {"place": place if below.seeds >= ENOUGH_SEEDS else "not enough data"})
     return pd.DataFrame(rows)
-
-
-def _listed(betas: Sequence[float] | pd.Series) -> str:
-    return ", ".join(f"{beta:g}" for beta in betas)
-
-
-def _settings(rows: pd.DataFrame) -> list[tuple[pd.DataFrame, str]]:
-    """Return the rows of each setting with its name."""
-    names = labels(rows)
-    return [(one, ", ".join(filter(None, names.loc[one.index[0]]))) for one in groups(rows, SETTING)]

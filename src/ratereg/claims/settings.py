@@ -10,20 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ratereg.claims.contrasts import paired, within
-from ratereg.claims.gather import longest
 from ratereg.claims.measures import MEASURES, measured
 from ratereg.claims.saturation import SATURATED, saturated
 from ratereg.summary import SETTING, described, groups
 
-__all__ = [
-    "UNDERFITS",
-    "capacity_of",
-    "difficulty_of",
-    "growing",
-    "lowering",
-    "lowering_when_saturated",
-    "underfitting",
-]
+__all__ = ["capacity_of", "difficulty_of", "growing", "lowering", "lowering_when_saturated", "underfitting"]
 
 UNDERFITS = 0.05
 """The share of the training distortion at the smallest beta by which it is higher where a model underfits."""
@@ -62,7 +53,7 @@ def capacity_of(rows: pd.DataFrame) -> str:
 
 def lowering(table: pd.DataFrame, measure: str, low: float, high: float) -> pd.DataFrame:
     """Return for each setting measured at both betas the measure at `low` less that at `high`."""
-    return _told(paired(_measured(longest(table), measure), "beta", SETTING, (high, low)))
+    return _told(paired(_measured(_longest(table), measure), "beta", SETTING, (high, low)))
 
 
 def growing(table: pd.DataFrame, measure: str, beta: float) -> pd.DataFrame:
@@ -92,7 +83,7 @@ def underfitting(table: pd.DataFrame) -> pd.DataFrame:
     words at the largest beta with saturated mutual information, or "" if that is the smallest or there is none.
     """
     found = []
-    for setting in groups(longest(table), SETTING):
+    for setting in groups(_longest(table), SETTING):
         rows, at_ceiling = _measured(setting, "train_distortion"), saturated(setting)
         information = rows.groupby("beta")["mutual_information"].mean()
         smallest = information.index.min()
@@ -115,7 +106,7 @@ def lowering_when_saturated(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     beta is the largest that does, and beta' the largest that does among those of at most a third of it.
     """
     found = []
-    for setting in groups(longest(table), SETTING):
+    for setting in groups(_longest(table), SETTING):
         betas = saturated(setting)
         # A tolerance, as 0.3 / 3 is less than 0.1 in floating point.
         smaller = [beta for beta in betas if beta <= betas[0] / LEAST_FACTOR * (1 + 1e-9)]
@@ -127,10 +118,16 @@ def lowering_when_saturated(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     return _told(*found)
 
 
-def _measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:
-    if measure not in MEASURES:
-        raise ValueError(f"claims: measure is {measure!r}; give one of {', '.join(map(repr, MEASURES))}.")
-    return measured(table, MEASURES[measure].column, MEASURES[measure].partition)
+def _longest(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each problem's longest training, and of that with the most test images."""
+    for column in ("steps", "n_test"):
+        table = table[table[column] == table.groupby("problem")[column].transform("max")]
+    return table
+
+
+def _measured(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    _, column, partition = MEASURES[name]
+    return measured(table, column, partition)
 
 
 def _silent(setting: pd.DataFrame, reason: str) -> pd.DataFrame:

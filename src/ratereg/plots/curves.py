@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from ratereg.plots.data import in_words
-from ratereg.plots.grid import grid
-from ratereg.plots.labels import labeled, model_colors
-from ratereg.plots.style import LINES, MARKERS, WORDS, finished, interval, key, log_axis
+from ratereg.plots.grid import grid, labeled, model_colors
+from ratereg.plots.style import LINES, MARKERS, WORDS, finished, interval, key, log_axis, partition_keys
 from ratereg.studies import Results
 from ratereg.summary import over_seeds
 
@@ -35,7 +34,7 @@ def rate_distortion(
     numbers along the first and the last model's test curves are betas.
 
     Arguments:
-        results: of any study.
+        results: results of any study.
         partitions: curves to draw, of "train" and "test".
         paper: points of the paper, from `ratereg.claims.paper_points()`, drawn hollow in every panel.
         floor: entropy floor of the data in nats, drawn as a line.
@@ -59,7 +58,7 @@ def rate_distortion(
         log_axis(panel.xaxis, rows["rate"], least=_LEAST_RATE)
 
     keys = [key(color=color, label=name) for name, color in colors.items()]
-    keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in partitions]
+    keys += partition_keys(partitions)
     if (rows["beta"] == 1).any():
         keys.append(key(marker="*", ms=11, ls="", label=r"$\beta$ = 1"))
     if paper is not None:
@@ -85,7 +84,7 @@ def draw_rate_distortion(
     Arguments:
         panel: of any figure.
         rows: of a result's table, at one step, with the partitions "train", "test" or both.
-        colors: of the models, by the labels of `ratereg.plots.labels`; None for the book's.
+        colors: of the models, by the labels of `ratereg.plots.grid`; None for the book's.
         numbers: whether betas are written along the first and the last model's test curves.
     """
     rows = rows if "series" in rows else labeled(rows)

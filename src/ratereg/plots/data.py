@@ -1,7 +1,7 @@
 """The table that a figure shows, and words for it: the contract between a notebook and the site.
 
 A function of `ratereg.plots` attaches to its figure the tidy table that it drew, with a description (`carry`). A
-notebook that draws a figure can do the same; otherwise the table is read from the figure's lines, bars and maps.
+notebook that draws a figure can do the same; otherwise the table is read from the figure's lines and maps.
 With `use_style`, an executed notebook keeps in each figure's output, next to "image/svg+xml":
 
 - "text/csv": the table, which the site offers for download; absent where there are no numbers, as for photographs;
@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-__all__ = ["carry", "description", "figure_data", "in_words", "plain", "smallest_letters"]
+__all__ = ["FIGURE", "bundle", "carry", "description", "figure_data", "in_words", "plain", "smallest_letters"]
+
+FIGURE = "application/vnd.ratereg.figure+json"
+"""The MIME type of a figure's description and letters in a notebook."""
 
 _POINTS = 2500
 """Largest number of points of a series in a table that is read from a figure; longer series are thinned evenly."""
@@ -36,10 +39,24 @@ def carry(fig: Figure, table: pd.DataFrame, words: str = "") -> Figure:
     return fig
 
 
+def description(fig: Figure) -> str:
+    """Return the words that were attached to a figure, or an empty string."""
+    return str(fig.__dict__.get("_ratereg_words", ""))
+
+
+def bundle(fig: Figure) -> dict[str, Any]:
+    """Return what a notebook keeps of a figure in addition to its picture."""
+    kept: dict[str, Any] = {FIGURE: {"description": description(fig), "letters": round(smallest_letters(fig), 2)}}
+    table = figure_data(fig)
+    if len(table):
+        kept["text/csv"] = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return kept
+
+
 def figure_data(fig: Figure) -> pd.DataFrame:
     """Return the table that a figure shows: the one that was attached with `carry`, or one that is read from it.
 
-    The latter has the lines, bars and maps of the figure's panels, in the columns panel, x_axis, y_axis, series, x, y
+    The latter has the lines and maps of the figure's panels, in the columns panel, x_axis, y_axis, series, x, y
     and, for maps, value. A level, the same in the whole panel, has no x or no y.
     """
     if "_ratereg_table" in fig.__dict__:
@@ -61,13 +78,8 @@ def figure_data(fig: Figure) -> pd.DataFrame:
 def _drawn(panel: Axes) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the label and the columns of each series of numbers in a panel."""
     errors = {one.lines[0]: one.get_label() for one in panel.containers if isinstance(one, ErrorbarContainer)}
-    for bars in (one for one in panel.containers if isinstance(one, BarContainer)):
-        tops = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in bars.patches]
-        yield str(bars.get_label()), dict(zip("xy", np.transpose(tops), strict=True))
-    for line in panel.lines:
+    for line in (one for one in panel.lines if one.get_label() != "_interval"):
         x, y = (np.atleast_1d(values) for values in line.get_data(orig=False))
-        if line.get_label() == "_interval":
-            continue
         with_x, with_y = line.get_transform().contains_branch_seperately(panel.transData)
         label = str(errors.get(line, line.get_label()))
         if with_x and with_y:
@@ -86,18 +98,10 @@ def _drawn(panel: Axes) -> Iterator[tuple[str, dict[str, Any]]]:
             yield str(image.get_label()), {"x": x, "y": y, "value": values.filled(np.nan).ravel()}
 
 
-def description(fig: Figure) -> str:
-    """Return the words that were attached to a figure, or an empty string."""
-    return str(fig.__dict__.get("_ratereg_words", ""))
-
-
 def in_words(table: pd.DataFrame, x: str, y: str = "value") -> str:
     """Return sentences with the first and the last value of each curve, or the range of values of many curves.
 
-    Arguments:
-        table: tidy, with the columns panel, series, beta, x and y, and with `measure` where y is "value".
-        x: column of places along a curve.
-        y: column of values, in nats.
+    The table has the columns panel, series, beta, x and y (values in nats), and `measure` where y is "value".
     """
     table = table.dropna(subset=y)
     names = table["panel"] + ", " + table["series"]

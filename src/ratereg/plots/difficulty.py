@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ratereg.plots.data import in_words
-from ratereg.plots.grid import draw_betas, grid
-from ratereg.plots.labels import labeled, seed_means
+from ratereg.plots.grid import draw_betas, grid, labeled, seed_means
 from ratereg.plots.style import MARKERS, WORDS, beta_colors, beta_keys, finished, interval, key
 from ratereg.studies import Results
 from ratereg.summary import groups, mean_interval
@@ -25,7 +24,7 @@ def difficulty(results: Results, *, distances: Mapping[str, float], others: Sequ
     training images; the line between them is the gap.
 
     Arguments:
-        results: of any study.
+        results: results of any study.
         distances: mean distance of test images to training for each data set, by its short label; the order of lines.
         others: more results, whose data sets are drawn with the betas and models that `results` has too.
 

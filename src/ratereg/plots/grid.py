@@ -1,18 +1,64 @@
-"""A grid of small panels with one legend below, made of one tidy table."""
+"""Tidy tables with words for data and model, and a grid of small panels made of one, with a legend below."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ratereg.plots.style import STYLE, draw_means
-from ratereg.summary import groups
+from ratereg.plots.style import COLORS, NETWORKS, STYLE, draw_means
+from ratereg.summary import groups, labels, over_seeds
 
-__all__ = ["draw_betas", "grid"]
+__all__ = ["draw_betas", "evenly", "grid", "labeled", "model_colors", "network_color", "seed_means"]
+
+
+def labeled(rows: pd.DataFrame, *, short: bool = True) -> pd.DataFrame:
+    """Return rows with words for the data as column `panel`, and for the model as column `series`.
+
+    Different settings have different words, as of `ratereg.summary.labels`.
+    """
+    words = labels(rows, short=short)
+    return rows.assign(panel=words["data"].to_numpy(), series=words["network"].to_numpy())
+
+
+def network_color(row: pd.Series) -> str:
+    """Return the color of a row's network: that of its family or depth, or black."""
+    return NETWORKS.get(row["network"], NETWORKS.get(row["layers"], "#000000"))
+
+
+def model_colors(rows: pd.DataFrame) -> dict[str, str]:
+    """Return a color for each `series` of labeled rows: that of its depth, and for a second one of a depth another."""
+    found: dict[str, str] = {}
+    for _, network in rows.drop_duplicates("series").iterrows():
+        free = [color for color in (network_color(network), *COLORS) if color not in found.values()]
+        found[network["series"]] = free[0] if free else COLORS[len(found) % len(COLORS)]
+    return found
+
+
+def evenly(betas: Iterable[float], count: int) -> list[float]:
+    """Return at most `count` of the betas, evenly picked from the largest to the smallest."""
+    known = sorted(set(betas), reverse=True)
+    return [known[place] for place in np.unique(np.linspace(0, len(known) - 1, count).round().astype(int))]
+
+
+def seed_means(rows: pd.DataFrame, measures: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the means over seeds of labeled rows as a tidy table, a row for each curve, place and measure.
+
+    Its columns are panel, series, partition, beta, those of `by`, measure, value, low and high (the ends of the 95% t
+    interval) and seeds. A measure without a value has no row.
+    """
+    place = ["panel", "series", "partition", "beta", *by]
+    wide = over_seeds(rows, measures, by=("panel", "series", *by))
+    parts = []
+    for one in measures:
+        part = wide[[*place, one, f"{one}_low", f"{one}_high", "seeds"]]
+        part = part.set_axis([*place, "value", "low", "high", "seeds"], axis="columns")
+        parts.append(part.assign(measure=one).dropna(subset="value"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def grid(
@@ -29,20 +75,12 @@ def grid(
     share: tuple[bool | Literal["row", "col"], bool | Literal["row", "col"]] = (True, True),
     ncols: int = 4,
 ) -> Figure:
-    """Draw each part of a table into a panel of its own: by default a row for each data set, a column for each model.
+    """Draw each part of a table into a panel of its own, by default a row for each data set, a column for each model.
 
-    Arguments:
-        table: tidy.
-        draw: draws a part of the table into its panel.
-        keys: entries of the legend.
-        xlabel: label below the last row.
-        ylabel: label beside each row; as in `title`, {name} stands for a column's value.
-        rows: columns of the table whose values have a row of panels each.
-        columns: columns of the table whose values have a panel in the row each.
-        title: above each panel, unless the panel above has the same.
-        height: of a row, in inches.
-        share: `sharex` and `sharey` of `matplotlib.pyplot.subplots`.
-        ncols: largest number of columns of the legend.
+    Values of the table's columns `rows` have a row of panels each, and in it those of `columns` a panel each. A row has
+    its `height` in inches, and `ylabel` beside it; a panel has its `title`, unless the panel above has the same. In
+    both {name} stands for a column's value. `share` is pyplot's `sharex` and `sharey`. The legend has the entries
+    `keys`, in at most `ncols` columns.
     """
     cells = [groups(row, columns) for row in groups(table, rows)]
     shape = (len(cells), max(map(len, cells)))

@@ -3,6 +3,7 @@
 import math
 from textwrap import wrap
 
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -11,12 +12,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator
 from matplotlib.transforms import blended_transform_factory
 
-from ratereg.plots.labels import labeled
-from ratereg.plots.style import NETWORKS, STYLE, finished, interval, key
+from ratereg.plots.grid import labeled, network_color
+from ratereg.plots.style import STYLE, finished, interval, key
+from ratereg.summary import groups
 
 __all__ = ["forest"]
 
-_STYLES = {
+_MARKERS = {
     "improves": {"marker": "o"},
     "worsens": {"marker": "s"},
     "undecided": {"marker": "D"},
@@ -42,69 +44,48 @@ def forest(contrasts: pd.DataFrame) -> Figure:
     if contrasts.empty:
         raise ValueError("forest: contrasts has no rows; give those of at least one setting.")
     contrasts = labeled(contrasts)
-    places, labels, heads = _places(contrasts)
-    names = list(contrasts["measure"].unique())
+    settings = pd.concat(groups(contrasts[["panel", "series"]].drop_duplicates(), ["panel"]))
+    # A line above the settings of each data set is its head.
+    settings["place"] = np.arange(len(settings)) + (~settings["panel"].duplicated()).cumsum()
+    lowest = int(settings["place"].max())
     with plt.style.context(STYLE):
-        size = (7.2, 1.4 + _ROW * (1 + max(places.values())))
-        fig, axes = plt.subplots(1, len(names), figsize=size, sharex=True, sharey=True, squeeze=False)
-        for panel, name in zip(axes.flat, names, strict=True):
-            for _, row in contrasts[contrasts["measure"] == name].iterrows():
-                _draw(panel, row, places[row["panel"], row["series"]])
+        measures = groups(contrasts.merge(settings), ["measure"])
+        size = (7.2, 1.4 + _ROW * (1 + lowest))
+        fig, axes = plt.subplots(1, len(measures), figsize=size, sharex=True, sharey=True, squeeze=False)
+        for panel, rows in zip(axes.flat, measures, strict=True):
+            for _, row in rows.iterrows():
+                style = {"color": network_color(row), "ls": "", "label": row["verdict"]} | _MARKERS[row["verdict"]]
+                panel.plot(row["difference"], row["place"], ms=4, **style)
+                ends = [row["difference_low"], row["difference_high"]]
+                interval(panel, ends, [row["place"]] * 2, color=style["color"])
             panel.axvline(0, color="k", lw=0.8)
-            panel.set_title("\n".join(wrap(name, 13)), fontsize=8.5)
+            panel.set_title("\n".join(wrap(rows["measure"].iloc[0], 13)), fontsize=8.5)
             panel.set_xlabel("nats", fontsize=8.5)
             panel.tick_params(labelsize=8)
             panel.tick_params(axis="y", length=0)
             panel.grid(visible=False, axis="y")
         first = axes.flat[0]
         _scale(first)
-        first.set_yticks(list(labels), list(labels.values()))
-        first.set_ylim(max(places.values()) + 0.7, -0.7)
+        first.set_yticks(settings["place"], settings["series"])
+        first.set_ylim(lowest + 0.7, -0.7)
         # From edge to edge of the figure, and over the panels, which are empty at this height.
         at_edge = blended_transform_factory(fig.transFigure, first.transData)
-        for height, head in heads.items():
-            band = Rectangle((0, height - 0.45), 1, 0.9, transform=at_edge, color="0.93", lw=0, zorder=2)
+        for data, place in settings.drop_duplicates("panel")[["panel", "place"]].itertuples(index=False):
+            band = Rectangle((0, place - 1.45), 1, 0.9, transform=at_edge, color="0.93", lw=0, zorder=2)
             band.set_in_layout(False)
             fig.add_artist(band)
-            text = fig.text(0.01, height, head, transform=at_edge, va="center", fontsize=8, fontweight="bold")
+            text = fig.text(0.01, place - 1, data, transform=at_edge, va="center", fontsize=8, fontweight="bold")
             text.set(in_layout=False, zorder=3)
-        keys = [key(ls="", label=word, **style) for word, style in _STYLES.items() if word in set(contrasts["verdict"])]
+        found = set(contrasts["verdict"])
+        keys = [key(ls="", label=word, **style) for word, style in _MARKERS.items() if word in found]
         fig.legend(handles=keys, loc="outside lower center", ncols=len(keys))
-    columns = ["measure", "panel", "series", "difference", "difference_low", "difference_high", "verdict"]
-    return finished(fig, contrasts[columns], _in_words(contrasts))
-
-
-def _in_words(contrasts: pd.DataFrame) -> str:
-    """Return how many settings have each verdict, by each measure, and the range of differences."""
     sentences = []
-    for measure, rows in contrasts.groupby("measure", sort=False):
+    for rows in measures:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in rows["verdict"].value_counts().items())
         low, high = rows["difference"].min(), rows["difference"].max()
-        sentences.append(f"{measure}: {counts}; differences from {low:.3g} to {high:.3g} nats.")
-    return " ".join(sentences)
-
-
-def _places(
-    contrasts: pd.DataFrame,
-) -> tuple[dict[tuple[str, str], int], dict[int, str], dict[int, str]]:
-    """Return the height of each setting, the labels at the heights, and the heads of the data above their settings."""
-    places, labels, heads = {}, {}, {}
-    height = 0
-    for data, rows in contrasts.groupby("panel", sort=False):
-        heads[height] = str(data)
-        for series in rows["series"].unique():
-            height += 1
-            places[str(data), series] = height
-            labels[height] = series
-        height += 1
-    return places, labels, heads
-
-
-def _draw(panel: Axes, row: pd.Series, height: int) -> None:
-    color = NETWORKS.get(row["network"], NETWORKS.get(row["layers"], "#000000"))
-    style = {"color": color, "ls": "", "label": row["verdict"]} | _STYLES[row["verdict"]]
-    panel.plot(row["difference"], height, ms=4, **style)
-    interval(panel, [row["difference_low"], row["difference_high"]], [height, height], color=color)
+        sentences.append(f"{rows['measure'].iloc[0]}: {counts}; differences from {low:.3g} to {high:.3g} nats.")
+    columns = ["measure", "panel", "series", "difference", "difference_low", "difference_high", "verdict"]
+    return finished(fig, contrasts[columns], " ".join(sentences))
 
 
 def _scale(panel: Axes) -> None:

@@ -3,35 +3,34 @@
 import textwrap
 
 import numpy as np
-import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ratereg.plots.labels import labeled
+from ratereg.plots.grid import labeled
 from ratereg.plots.style import STYLE, finished
 from ratereg.studies import Results
 from ratereg.summary import groups
 
-__all__ = ["of_seed", "reconstructions", "tiled"]
+__all__ = ["reconstructions", "tiled"]
+
+_COLUMNS = 7
+"""Number of betas that are shown, at most."""
 
 
-def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed: int | None = None) -> Figure:
+def reconstructions(results: Results, *, images: int = 2) -> Figure:
     """Draw test images next to their reconstructions along beta: a block of rows per data set and model.
 
-    Arguments:
-        results: with pictures.
-        images: number of test images, at most.
-        columns: number of betas, at most; evenly picked from the largest to the smallest, with 1 and 0.1 among them.
-        seed: of the members; None for the first.
+    At most so many images, by the members of the first seed, at seven betas or fewer from the largest to the smallest,
+    with 1 and 0.1 among them.
 
     Raises:
-        ValueError: `images` or `columns` is below 1, or the results have no such seed.
+        ValueError: `images` is below 1.
     """
-    rows = labeled(results.final[results.final["partition"] == "test"])
-    rows = of_seed("reconstructions", rows, seed)
-    if min(images, columns) < 1:
-        raise ValueError(f"reconstructions: images is {images} and columns is {columns}; give 1 or more of each.")
-    betas = _picked(np.sort(rows["beta"].unique())[::-1], columns)
+    if images < 1:
+        raise ValueError(f"reconstructions: images is {images}; give 1 or more.")
+    final = results.final[results.final["partition"] == "test"]
+    rows = labeled(final[final["seed"] == final["seed"].min()])
+    betas = _picked(np.sort(rows["beta"].unique())[::-1])
     with plt.style.context(STYLE):
         blocks = groups(rows, ["panel", "series"])
         height = 6.0 / (len(betas) + 1) * images + 0.1
@@ -53,25 +52,10 @@ def reconstructions(results: Results, *, images: int = 2, columns: int = 7, seed
     return finished(fig)
 
 
-def of_seed(caller: str, rows: pd.DataFrame, seed: int | None) -> pd.DataFrame:
-    """Return the rows of a seed, or of the first for None.
-
-    Raises:
-        ValueError: the rows have no such seed.
-    """
-    seeds = sorted(rows["seed"].unique())
-    if seed not in (None, *seeds):
-        raise ValueError(f"{caller}: seed is {seed!r}, and results has {', '.join(map(str, seeds))}.")
-    return rows[rows["seed"] == (seeds[0] if seed is None else seed)]
-
-
-def _picked(betas: np.ndarray, count: int) -> np.ndarray:
+def _picked(betas: np.ndarray) -> np.ndarray:
     """Pick from descending betas: the ends, the two that the book compares, and others so that gaps are even."""
-    if len(betas) <= count:
-        return betas
-    compared = [index for index, beta in enumerate(betas) if beta in (1, 0.1)]
-    chosen = sorted({*compared, 0, len(betas) - 1}, key=lambda index: index not in compared)[: max(count, 1)]
-    while len(chosen) < count:
+    chosen = sorted({0, len(betas) - 1, *np.flatnonzero(np.isin(betas, (1, 0.1)))})
+    while len(chosen) < min(_COLUMNS, len(betas)):
         left = [index for index in range(len(betas)) if index not in chosen]
         chosen.append(max(left, key=lambda index: min(abs(index - one) for one in chosen)))
     return betas[sorted(chosen)]

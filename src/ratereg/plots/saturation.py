@@ -1,6 +1,5 @@
 """The mutual information at its ceiling: along beta, and along the number of images in the aggregate posterior."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from ratereg.plots.data import in_words
-from ratereg.plots.grid import grid
-from ratereg.plots.labels import labeled, model_colors, seed_means
-from ratereg.plots.style import beta_colors, beta_keys, draw_means, finished, key, log_axis
+from ratereg.plots.grid import evenly, grid, labeled, model_colors, seed_means
+from ratereg.plots.style import beta_axis, beta_colors, beta_keys, draw_means, finished, key, log_axis
 from ratereg.studies import Results
 from ratereg.summary import groups
 
@@ -55,8 +53,7 @@ def saturation(results: Results) -> Figure:
             panel.plot(seeds["beta"], seeds[measure], ".", ms=3, color=colors[where["series"]], alpha=0.6)
             if measure == "mutual_information":
                 panel.axhline(ceilings[where["panel"], "train"], color="k", ls="--", lw=1.2, label="ceiling")
-        log_axis(panel.xaxis, table["beta"])
-        panel.xaxis.set_inverted(True)
+        beta_axis(panel, table["beta"])
 
     keys = [key(color=color, marker="o", ms=4, label=name) for name, color in colors.items()]
     keys.append(key(color="k", ls="--", lw=1.2, label=r"ceiling $\log N$"))
@@ -67,28 +64,21 @@ def saturation(results: Results) -> Figure:
     return finished(fig, table.drop(columns="head"), words)
 
 
-def information_ceiling(results: Results, *, betas: Sequence[float] | None = None) -> Figure:
+def information_ceiling(results: Results) -> Figure:
     """Draw the information of fresh images against their number: one panel per training set and model.
 
     One color per beta, dashed the ceiling log m. Bars on the right reach from the lower to the upper bound on the
     population's information, which have no ceiling. Means over seeds. Both axes are logarithmic, and the information's
-    ends at 1 nat: smaller values lie below the panel.
-
-    Arguments:
-        results: of a study with fresh images.
-        betas: betas to draw; None for at most six, evenly picked from the largest to the smallest.
+    ends at 1 nat: smaller values lie below the panel. At most six betas are drawn, evenly picked from the largest to
+    the smallest.
 
     Raises:
-        ValueError: the results have no fresh images, or not those betas.
+        ValueError: the results have no fresh images.
     """
     rows = results.final[results.final["partition"] == "fresh"]
     if rows.empty:
         raise ValueError("information_ceiling: results has no fresh images; measure `FreshInformation` first.")
-    known = sorted(rows["beta"].unique(), reverse=True)
-    evenly = np.unique(np.linspace(0, len(known) - 1, _MOST_BETAS).round().astype(int))
-    chosen = [known[k] for k in evenly] if betas is None else sorted(betas, reverse=True)
-    if not chosen or not set(chosen) <= set(known):
-        raise ValueError(f"information_ceiling: betas is {betas!r}; give some of {', '.join(f'{b:g}' for b in known)}.")
+    chosen = evenly(rows["beta"], _MOST_BETAS)
     rows = labeled(rows[rows["beta"].isin(chosen)])
     measures = ["mutual_information", "information_lower_bound", "information_upper_bound"]
     table = seed_means(rows, measures, by=("components",)).sort_values("components", kind="stable")

@@ -22,11 +22,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ratereg.plots.data import carry, description, figure_data, smallest_letters
+from ratereg.plots.data import bundle, carry
 
 __all__ = [
     "COLORS",
-    "FIGURE",
     "LINES",
     "MARKERS",
     "MEASURES",
@@ -34,6 +33,7 @@ __all__ = [
     "PARTITIONS",
     "STYLE",
     "WORDS",
+    "beta_axis",
     "beta_colors",
     "beta_keys",
     "draw_means",
@@ -41,6 +41,7 @@ __all__ = [
     "interval",
     "key",
     "log_axis",
+    "partition_keys",
     "use_style",
 ]
 
@@ -62,13 +63,8 @@ PARTITIONS = {"train": "#B87A00", "test": "#000000"}
 WORDS = {"train": "training images", "test": "test images"}
 
 MARKERS = {"train": "^", "test": "o"}
-"""Markers of training and test images, in every figure that shows both."""
-
 LINES: dict[str, Any] = {"train": (0, (4, 1.5)), "test": "-"}
-"""Line styles of training and test images: dashed and solid."""
-
-FIGURE = "application/vnd.ratereg.figure+json"
-"""The MIME type of a figure's description and letters in a notebook; `ratereg.plots.data` has the contract."""
+"""Markers and line styles of training and test images, in every figure that shows both."""
 
 
 def beta_colors(betas: Iterable[float]) -> dict[float, str]:
@@ -84,6 +80,11 @@ def beta_keys(colors: Mapping[float, str], **style: Any) -> list[Line2D]:
     return [key(color=color, label=rf"$\beta$ = {beta:g}", **style) for beta, color in colors.items()]
 
 
+def partition_keys(partitions: Iterable[str] = WORDS, **style: Any) -> list[Line2D]:
+    """Return an entry for a legend for training images, for test images, or for both."""
+    return [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one], **style) for one in partitions]
+
+
 def use_style() -> None:
     """Draw every figure of this process in the book's style; in a notebook as SVG, with its data and a description."""
     plt.style.use(STYLE)
@@ -96,34 +97,23 @@ def use_style() -> None:
     set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]
     shell = get_ipython()
     if shell is not None and shell.display_formatter is not None:
-        shell.display_formatter.mimebundle_formatter.for_type(Figure, _bundle)
-
-
-def _bundle(fig: Figure) -> dict[str, Any]:
-    """Return what a notebook keeps of a figure in addition to its picture."""
-    bundle: dict[str, Any] = {FIGURE: {"description": description(fig), "letters": round(smallest_letters(fig), 2)}}
-    table = figure_data(fig)
-    if len(table):
-        bundle["text/csv"] = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    return bundle
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, bundle)
 
 
 def key(**style: Any) -> Line2D:
     """Return an entry for a legend, gray by default."""
-    look: dict[str, Any] = {"color": "0.3"} | style
-    return Line2D([], [], **look)
+    style.setdefault("color", "0.3")
+    return Line2D([], [], **style)
 
 
-def interval(panel: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> Line2D:
-    """Draw an interval from (x[0], y[0]) to (x[1], y[1]) without stretching the axes, and return it.
+def interval(panel: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> None:
+    """Draw an interval from (x[0], y[0]) to (x[1], y[1]) without stretching the axes.
 
     An interval over two seeds can be longer than everything else in the panel.
     """
     # An artist that is added does not change the limits, a plotted line does.
     look: dict[str, Any] = {"lw": 1.2, "label": "_interval"} | style
-    line = Line2D(x, y, **look)
-    panel.add_artist(line)
-    return line
+    panel.add_artist(Line2D(x, y, **look))
 
 
 def draw_means(panel: Axes, curve: pd.DataFrame, x: str, **style: Any) -> None:
@@ -159,6 +149,12 @@ def log_axis(axis: Axis, values: Iterable[float], *, least: float = 0.0) -> None
     axis.set_major_locator(FixedLocator([0, *ticks[ticks >= 0.99 * low]] if below else list(ticks)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
+
+
+def beta_axis(panel: Axes, betas: Iterable[float]) -> None:
+    """Make the horizontal axis one of beta: logarithmic, the largest on the left."""
+    log_axis(panel.xaxis, betas)
+    panel.xaxis.set_inverted(True)
 
 
 def finished(fig: Figure, table: pd.DataFrame | None = None, words: str = "") -> Figure:

@@ -12,8 +12,6 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 from ratereg import evaluation
-from ratereg.plots.reconstructions import of_seed
-from ratereg.plots.style import MEASURES
 from ratereg.studies import Results
 from ratereg.widgets.drawing import card, draw_parts, in_style, svg
 from ratereg.widgets.frames import Framed, menu, slider
@@ -36,19 +34,17 @@ _PALETTE = np.concatenate([_VIRIDIS, [[0xCC, 0x79, 0xA7]]]).round().astype(np.ui
 
 
 @in_style
-def aggregate_posterior_slider(results: Results, *, seed: int | None = None) -> ipywidgets.VBox:
+def aggregate_posterior_slider(results: Results) -> ipywidgets.VBox:
     """Return a slider over beta that shows the landscape of log q(z), with the rate's parts and the share in holes.
 
     A menu chooses the view: the neighborhood of the prior, with its holes, or all encodings. Both work by keyboard, and
     without a kernel. A hole is where the prior has more than ten times the density of q(z).
 
-    Arguments:
-        results: of one setting with two latent dimensions and a standard Gaussian prior, with the posteriors of all its
-            training images.
-        seed: of the members; None for the first.
+    The results are those of one setting with two latent dimensions and a standard Gaussian prior, with the posteriors
+    of all its training images. Its first seed is shown.
 
     Raises:
-        ValueError: there are other than two latent dimensions, several settings, another prior, or not that seed.
+        ValueError: there are other than two latent dimensions, several settings, or another prior.
     """
     rows = results.final[results.final["partition"] == "train"]
     settings, latents, priors = (rows[name].unique().tolist() for name in ("setting", "latent_dim", "prior"))
@@ -57,7 +53,7 @@ def aggregate_posterior_slider(results: Results, *, seed: int | None = None) -> 
             f"aggregate_posterior_slider: results has {len(settings)} settings with latent dimensions {latents} and "
             f"priors {', '.join(priors)}; give those of one setting with 2 latents and a standard Gaussian prior."
         )
-    rows = of_seed("aggregate_posterior_slider", rows, seed).sort_values("beta", ascending=False)
+    rows = rows[rows["seed"] == rows["seed"].min()].sort_values("beta", ascending=False)
     members = rows["member"].to_numpy(dtype=int)
     mean, log_var = (
         torch.from_numpy(results.arrays[f"train_{name}"][members]).double() for name in ("mean", "log_var")
@@ -121,13 +117,12 @@ def _frame(row: pd.Series, holes: float, places: np.ndarray, half_width: float, 
     fig.text(0.02, 0.955, f"β = {row['beta']:g}: {holes:.0%} of the prior is in holes")
     pink = "pink: holes; " if half_width <= _PRIOR_REACH else ""
     fig.text(0.02, 0.905, f"{pink}circles: the prior at 1, 2 and 3 sd")
-    parts = {name: float(row[name]) for name in MEASURES}
     bars.set_xlim(0, 1.02 * most)
-    draw_parts(bars, parts, row["log_n"], f"dashed: ceiling of I, log {row['components']:,} = {row['log_n']:.2f} nats")
+    draw_parts(bars, row)
     return svg(
         fig,
         f"Aggregate posterior of {row['components']:,} training images at β = {row['beta']:g}, from "
-        f"{-half_width:.1f} to {half_width:.1f} in both latents. Rate {parts['rate']:.2f} nats: mutual information "
-        f"{parts['mutual_information']:.2f}, below its ceiling of {row['log_n']:.2f}, and marginal KL "
-        f"{parts['marginal_kl']:.2f}. {holes:.0%} of the prior is in holes.",
+        f"{-half_width:.1f} to {half_width:.1f} in both latents. Rate {row['rate']:.2f} nats: mutual information "
+        f"{row['mutual_information']:.2f}, below its ceiling of {row['log_n']:.2f}, and marginal KL "
+        f"{row['marginal_kl']:.2f}. {holes:.0%} of the prior is in holes.",
     )

@@ -8,9 +8,12 @@ import base64
 import html
 import io
 import re
+from collections.abc import Mapping
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 from jaxtyping import UInt8
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -115,23 +118,19 @@ def png(pixels: UInt8[np.ndarray, "row column 3"]) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def draw_parts(panel: Axes, parts: dict[str, float], ceiling: float, label: str) -> None:
-    """Draw the rate as a bar, and below it its two parts, one beginning where the other ends, with I's ceiling.
+def draw_parts(panel: Axes, row: Mapping[str, Any] | pd.Series) -> None:
+    """Draw a row's rate as a bar, and below it its two parts, one beginning where the other ends, with I's ceiling.
 
-    Arguments:
-        panel: with room for numbers to the left of it, and limits from 0 nats on.
-        parts: the rate, the mutual information and the marginal KL in nats, by their columns in a result's table. An
-            estimate below 0, or NaN of a member that diverged, has no bar.
-        ceiling: of the mutual information, in nats.
-        label: of the ceiling.
+    The panel has limits from 0 nats on, and room for numbers to the left. An estimate below 0, or NaN, has no bar.
     """
-    lengths = {name: max(0.0, float(np.nan_to_num(value))) for name, value in parts.items()}
+    lengths = {name: max(0.0, float(np.nan_to_num(row[name]))) for name in MEASURES}
     for height, (name, length) in enumerate(lengths.items()):
         start = lengths["mutual_information"] if name == "marginal_kl" else 0.0
         panel.barh(-height, length, 0.7, start, color=MEASURES[name])
-        number = f"{_NAMES[name]} = {parts[name]:.2f}".replace("-", "−")
+        number = f"{_NAMES[name]} = {row[name]:.2f}".replace("-", "−")
         panel.text(-0.28, -height, number, va="center", transform=panel.get_yaxis_transform())
-    panel.plot([ceiling, ceiling], [0.6, -2.6], "k--", lw=1.4)
-    panel.text(-0.28, -3.1, label, va="center", transform=panel.get_yaxis_transform())
+    panel.plot([row["log_n"]] * 2, [0.6, -2.6], "k--", lw=1.4)
+    ceiling = f"dashed: ceiling of I, log {row['components']:,} = {row['log_n']:.2f} nats"
+    panel.text(-0.28, -3.1, ceiling, va="center", transform=panel.get_yaxis_transform())
     panel.set_ylim(-3.5, 0.7)
     panel.axis("off")

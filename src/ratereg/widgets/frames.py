@@ -19,18 +19,16 @@ class Framed(ipywidgets.VBox):  # type: ignore[misc]
     """Controls above frames, of which the browser shows the one that they choose, without a kernel.
 
     Where widgets cannot be drawn, the first frame stands in: it is the widget's form as HTML.
+
+    Arguments:
+        controls: menus and sliders; the first chooses from the outermost sequence of frames.
+        frames: pictures, nested as deep as there are controls.
+        backdrops: pictures below the frames, nested as deep as there are controls that change them.
     """
 
     def __init__(
         self, controls: Sequence[ipywidgets.Widget], frames: Frames, backdrops: "Frames | None" = None
     ) -> None:
-        """Tie frames to controls.
-
-        Arguments:
-            controls: menus and sliders; the first chooses from the outermost sequence of frames.
-            frames: nested as deep as there are controls.
-            backdrops: pictures below the frames, nested as deep as there are controls that change them.
-        """
         # All frames share one layout and one style, which would be as large as many a frame.
         self._shared = {"layout": ipywidgets.Layout(**_WIDE, grid_area="1 / 1")}
         self._style = ipywidgets.HTML().style

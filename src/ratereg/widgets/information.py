@@ -38,10 +38,15 @@ def information_sliders() -> ipywidgets.VBox:
 
 
 def _parts(means: np.ndarray, width: float) -> dict[str, float]:
-    """Return the rate (closed form) and its two parts (trapezoidal rule) in nats, of Gaussian posteriors on a line."""
+    """Return the rate (closed form) and its two parts (trapezoidal rule) in nats, of Gaussian posteriors on a line.
+
+    With the ceiling, as in a row of a result's table.
+    """
     z = np.linspace(-20, 20, 8001)
     q = norm.pdf(z[:, None], means, width).mean(axis=1)
     return {
+        "components": len(means),
+        "log_n": math.log(len(means)),
         "rate": float(np.square(means).mean() + width**2 - 1) / 2 - math.log(width),
         # Where the parts are 0, rounding may leave them below it.
         "mutual_information": max(0.0, float(-np.trapezoid(xlogy(q, q), z) - norm.entropy(0, width))),
@@ -83,11 +88,10 @@ def _frame(lower: Figure, distance: float, width: float) -> str:
         densities.text(_REACH, 1.03 * _HIGHEST, f"q(z) goes up to {mixture.max():.1f}", ha="right")
     fig.text(0.02, 0.95, f"Means {distance:g} apart, each of width σ = {width:g}; the prior's is 1")
     parts = _parts(means, width)
-    draw_parts(bars, parts, math.log(_IMAGES), f"dashed: ceiling of I, log 5 = {math.log(_IMAGES):.2f} nats")
-    rate, information, marginal_kl = parts.values()
+    draw_parts(bars, parts)
     return svg(
         fig,
         f"Five Gaussian posteriors on a line, {distance:g} apart and of width {width:g}, their mixture and the prior. "
-        f"Rate {rate:.2f} nats: mutual information {information:.2f}, below its ceiling log 5 = 1.61, and marginal KL "
-        f"{marginal_kl:.2f}.",
+        f"Rate {parts['rate']:.2f} nats: mutual information {parts['mutual_information']:.2f}, below its ceiling "
+        f"log {_IMAGES} = {parts['log_n']:.2f}, and marginal KL {parts['marginal_kl']:.2f}.",
     )

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ratereg.plots.curves import draw_rate_distortion
-from ratereg.plots.labels import labeled, model_colors
-from ratereg.plots.reconstructions import of_seed, tiled
-from ratereg.plots.style import LINES, MARKERS, WORDS, key
+from ratereg.plots.grid import evenly, labeled, model_colors
+from ratereg.plots.reconstructions import tiled
+from ratereg.plots.style import MARKERS, key, partition_keys
 from ratereg.studies import Results
 from ratereg.summary import groups
 from ratereg.widgets.drawing import card, in_style, over, png, svg
@@ -21,29 +21,19 @@ __all__ = ["reconstruction_slider"]
 _MOST_BYTES, _FRAME_BYTES = 800_000, 2_200
 """Size of all frames, so that with the curves they stay below a megabyte in a page; and of one without its images."""
 
-_FEWEST_IMAGES, _FEWEST_BETAS = 4, 5
+_MOST_IMAGES, _FEWEST_IMAGES, _FEWEST_BETAS = 8, 4, 5
 
 
 @in_style
-def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None = None) -> ipywidgets.VBox:
+def reconstruction_slider(results: Results) -> ipywidgets.VBox:
     """Return a slider over beta that moves a mark along the rate-distortion curve, above images and reconstructions.
 
-    Menus choose the data and the model. All work by keyboard, and without a kernel.
-
-    Arguments:
-        results: with pictures.
-        images: number of test images, at most. Of a large study fewer images, and then fewer betas, are shown, so that
-            the widget stays below a megabyte.
-        seed: of the members; None for the first.
-
-    Raises:
-        ValueError: `images` is below 1, or the results have no such seed.
+    Menus choose the data and the model, of the first seed. All work by keyboard, and without a kernel. Of a large study
+    fewer images, and then fewer betas, are shown, so that the widget stays below a megabyte.
     """
-    if images < 1:
-        raise ValueError(f"reconstruction_slider: images is {images!r}; give 1 or more.")
-    rows = labeled(results.final[results.final["partition"].isin(MARKERS)], short=False)
-    rows = of_seed("reconstruction_slider", rows, seed)
-    pictures, betas = _affordable(results.arrays["test_reconstructions"][:, :images], rows)
+    final = results.final[results.final["partition"].isin(MARKERS)]
+    rows = labeled(final[final["seed"] == final["seed"].min()], short=False)
+    pictures, betas = _affordable(results.arrays["test_reconstructions"][:, :_MOST_IMAGES], rows)
     colors = model_colors(rows)
     frames, backdrops = [], []
     for data in groups(rows, ["panel"]):
@@ -53,7 +43,7 @@ def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None
         backdrops.append(svg(lower, f"{data['panel'].iloc[0]}. Distortion against rate, in nats, above test images."))
         frames.append(
             [
-                [_frame(lower, model[model["beta"] == beta].set_index("partition"), pictures, colors) for beta in betas]
+                [_frame(lower, model[model["beta"] == beta], pictures, colors) for beta in betas]
                 for model in groups(data, ["series"])
             ]
         )
@@ -61,9 +51,9 @@ def reconstruction_slider(results: Results, *, images: int = 8, seed: int | None
     return Framed([*controls, slider("weight β", [f"{beta:g}" for beta in betas])], frames, backdrops)
 
 
-def _affordable(pictures: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _affordable(pictures: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray, list[float]]:
     """Return the pictures and betas that stay within the budget, with fewer images first and then fewer betas."""
-    every = betas = np.sort(rows["beta"].unique())[::-1]
+    betas = evenly(rows["beta"], rows["beta"].nunique())
     while True:
         members = rows.loc[rows["beta"].isin(betas), "member"].unique().astype(int)
         size = sum(_FRAME_BYTES + len(png(tiled(one[:, None]))) for one in pictures[members])
@@ -73,7 +63,7 @@ def _affordable(pictures: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray, n
         if count > _FEWEST_IMAGES or fewest:
             pictures = pictures[:, :-1]
         else:
-            betas = every[np.unique(np.linspace(0, len(every) - 1, len(betas) - 1).round().astype(int))]
+            betas = evenly(rows["beta"], len(betas) - 1)
 
 
 def _backdrop(data: pd.DataFrame, originals: np.ndarray, colors: Mapping[str, str]) -> Figure:
@@ -88,7 +78,7 @@ def _backdrop(data: pd.DataFrame, originals: np.ndarray, colors: Mapping[str, st
     draw_rate_distortion(curves, data, colors=colors, numbers=False)
     curves.set(xlabel="rate (nats)", ylabel="distortion (nats)")
     keys = [key(color=color, label=label) for label, color in colors.items()]
-    keys += [key(ls=LINES[one], marker=MARKERS[one], label=WORDS[one]) for one in ("test", "train")]
+    keys += partition_keys(("test", "train"))
     fig.legend(handles=keys, loc="upper left", ncols=2, borderaxespad=0.2)
     images.imshow(originals, interpolation="none", extent=(0, 1, 0, 1), aspect="auto")
     images.set_title("test images", loc="left", fontsize=11, pad=3)
@@ -101,12 +91,13 @@ def _frame(lower: Figure, rows: pd.DataFrame, pictures: np.ndarray, colors: Mapp
     """Return what one beta lays over the backdrop: its marks, its reconstructions, and its numbers in words."""
     fig = over(lower)
     curves, _, images = fig.axes
-    train, test = (rows.loc[name].to_dict() for name in ("train", "test"))
+    train, test = (rows[rows["partition"] == name].iloc[0] for name in ("train", "test"))
     (left, _), (bottom, _) = curves.get_xlim(), curves.get_ylim()
     place = test["rate"], test["distortion"]
     curves.plot([left, place[0], place[0]], [place[1], place[1], bottom], color="0.5", lw=0.8)
-    for name, row in (("train", train), ("test", test)):
-        curves.plot(row["rate"], row["distortion"], MARKERS[name], ms=9, color=colors[row["series"]], mec="white")
+    for row in (train, test):
+        color = colors[row["series"]]
+        curves.plot(row["rate"], row["distortion"], MARKERS[row["partition"]], ms=9, color=color, mec="white")
     reconstructed = tiled(pictures[int(test["member"]), :, None])
     images.imshow(reconstructed, interpolation="none", extent=(0, 1, 0, 1), aspect="auto")
     beta = f"{test['beta']:g}"
