@@ -86,14 +86,14 @@ class _Worker(Listener):
 
     def __init__(self, made: Any, index: int, asked: Any) -> None:
         self.made, self.index, self.asked = made, index, asked
-        self.signalled = False
+        self.signaled = False
         self.measuring: Stopped | None = None
 
     def report(self, steps: int) -> None:
         self.made[self.index] += steps
 
     def stop(self) -> bool:
-        return self.signalled or bool(self.asked.value)
+        return self.signaled or bool(self.asked.value)
 
     @contextmanager
     def at_once(self, step: int, steps: int) -> Iterator[None]:
@@ -107,7 +107,7 @@ class _Worker(Listener):
 
     def handle(self, *_: Any) -> None:
         """Take a signal: of the terminal, of a scheduler, or of this process's own `follow`."""
-        self.signalled = True
+        self.signaled = True
         if self.measuring is not None:
             raise self.measuring
 
