@@ -42,7 +42,7 @@ def main() -> None:
         # An error of our own has no name, and a hint already.
         hint = "; pip install -e '.[book]' in a checkout installs what notebooks need." if error.name else ""
         raise _ended(2, f"{error}{hint}") from None
-    except (ValueError, LookupError, FileNotFoundError, StorageError, MemoryError) as error:
+    except (ValueError, LookupError, FileNotFoundError, ConnectionError, StorageError, MemoryError) as error:
         raise _ended(2, str(error)) from None
     except Stopped as stopped:
         reached = f"stopped after step {stopped.step:,} of {stopped.steps:,}, and all is saved"
@@ -279,7 +279,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--study", metavar="NAME", help="report the committed result of a published study instead")
     option("-o", "--output", type=Path, metavar="FILE", help="the page; by default NAME-report.html, here")
     option("--force", action="store_true", help="replace the page if it is there")
-    option("--plan", action="store_true", help="only say what would be trained, and for how long")
+    option("--plan", action="store_true", help="only say what would be trained, and for how many steps")
     option("--minutes", type=float, default=8, metavar="M", help="for training; by default 8")
     option("--steps", type=int, metavar="N", help="training steps, whatever time they take")
     option("--network", **several, metavar="NETWORK", help="3x512 for 3 layers of 512 units, conv32 for 32 channels")
