@@ -11,10 +11,11 @@ import ipywidgets
 
 from ratereg.live.controls import Controls
 from ratereg.live.interrupt import interrupts, replaced_by_its_cell
-from ratereg.live.picture import curve_picture, numbers_table
+from ratereg.live.picture import curve, curve_picture, numbers_table
 from ratereg.live.train import Progress, check_watchable, train
 from ratereg.studies import Results, Study
 from ratereg.summary import groups
+from ratereg.widgets.drawing import in_style, svg
 from ratereg.widgets.frames import Framed, slider
 
 __all__ = ["Watch", "replay", "watch"]
@@ -49,7 +50,12 @@ def replay(results: Results) -> Framed:
     """
     rows = results.table[results.table["partition"].isin(["train", "test"])]
     looks = groups(rows.sort_values("step", kind="stable"), ["step"])
-    frames = [curve_picture(looks[: place + 1], results.study.steps) for place in range(len(looks))]
+
+    @in_style
+    def frame(place: int) -> str:
+        return svg(*curve(looks[: place + 1], results.study.steps))
+
+    frames = [frame(place) for place in range(len(looks))]
     steps = [f"{look['step'].iloc[0]:,}" for look in looks]
     return Framed([slider("step", steps, len(steps) - 1)], frames)
 

@@ -1,20 +1,22 @@
 """A training as a picture: its rate-distortion curve, with words for it, and its numbers as a table."""
 
+import base64
+import html
+import io
 import math
 from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ratereg.plots import LINES, MARKERS, draw_rate_distortion
 from ratereg.plots.style import WORDS, key
-from ratereg.widgets.drawing import card, in_style, svg
 
-__all__ = ["curve_picture", "numbers_table"]
+__all__ = ["curve", "curve_picture", "numbers_table"]
 
 
-@in_style
-def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
-    """Return the rate-distortion curve at the last step looked at as inline SVG with a text alternative.
+def curve(looks: Sequence[pd.DataFrame], steps: int) -> tuple[Figure, str]:
+    """Return the rate-distortion curve at the last step looked at, and words for it.
 
     Thin lines are the paths of the test points from the first step looked at.
 
@@ -26,8 +28,10 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
     betas = sorted(set(looks[-1]["beta"]), reverse=True)
     paths = pd.concat(looks).groupby(["partition", "beta", "step"])[["rate", "distortion"]].mean()
     last = looks[-1].groupby(["partition", "beta"])[["rate", "distortion"]].mean()
-    fig = card(3.9, (0.7, 0.9, 3.95, 2.65))
-    (axes,) = fig.axes
+    # Without pyplot, whose figures a cell that ends meanwhile would show.
+    fig = Figure(figsize=(4.8, 3.9))
+    fig.set_layout_engine("none")
+    axes = fig.add_axes((0.146, 0.23, 0.823, 0.68))
     words = []
     for beta in betas:
         axes.plot(*paths.loc[("test", beta)].to_numpy().T, color="0.7", lw=1)
@@ -44,7 +48,19 @@ def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
     axes.set(xlabel="rate (nats)", ylabel="distortion (nats)", title=f"step {step:,} of {steps:,}; numbers: β")
     sides = [key(ls=LINES[name], marker=MARKERS[name], label=side) for name, side in WORDS.items()]
     fig.legend(handles=sides, loc="lower center", ncols=2)
-    return svg(fig, f"Distortion against rate in nats at step {step:,} of {steps:,}; {'; '.join(words)}.")
+    return fig, f"Distortion against rate in nats at step {step:,} of {steps:,}; {'; '.join(words)}."
+
+
+def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
+    """Return `curve` as an HTML image.
+
+    It may be drawn in a thread, and so changes none of Matplotlib's settings, which are of the whole process.
+    """
+    fig, words = curve(looks, steps)
+    file = io.BytesIO()
+    fig.savefig(file, format="png", dpi=150)
+    source = base64.b64encode(file.getvalue()).decode()
+    return f"<img alt='{html.escape(words)}' style='width:100%' src='data:image/png;base64,{source}'/>"
 
 
 def numbers_table(look: pd.DataFrame) -> str:
