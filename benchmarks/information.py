@@ -1,4 +1,4 @@
-"""Time, accuracy and memory of log q(z) over all components: the kernel, the program in torch, the usual way, KeOps.
+"""Time, accuracy and memory of log q(z) over all components: the kernel, the PyTorch fallback, the usual way, KeOps.
 
 The kernel sums the whole table in each round. The others do so for as many queries as take about three seconds, and
 their seconds are scaled to all queries. What a compiler needs is not counted.
@@ -100,7 +100,7 @@ def contestants(z: Tensor, mean: Tensor, log_var: Tensor) -> dict[str, Density]:
 
     best = min(sizes, key=cost)
     programs: dict[str, Density] = {"the kernel": ours(True)} if kernel.available() else {}
-    programs["the program in torch"] = ours(False)
+    programs["the PyTorch fallback"] = ours(False)
     # The first is the reference; the other is what one would write without trying.
     for batch in (best, min(64, len(z))):
         programs[f"the usual way, {batch} queries at once"] = usual(batch)
@@ -153,7 +153,7 @@ def main(count: int) -> None:
 
     images = ALL_IMAGES if count == SIZE else count
     print(f"\nmemory over the inputs, {images:,} x {images:,}:")
-    for name, switch in {"the kernel": "1", "the program in torch": "0"}.items():
+    for name, switch in {"the kernel": "1", "the PyTorch fallback": "0"}.items():
         if sys.platform != "linux":
             print(f"{name:<36} not measured (Linux alone tells)")
             continue

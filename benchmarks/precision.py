@@ -1,7 +1,7 @@
 """What bfloat16 matrix products change in rate and distortion, paired over seeds, beside the spread over seeds.
 
 The same studies are trained in float32 and in bfloat16: equal initial weights, batches and noise. What is found is
-written to results/precision/cpu.csv. A run that was stopped goes on, and one that is done is not made again.
+written to results/precision/cpu.csv. A stopped run resumes, and a finished run is not repeated.
 
 Usage: python benchmarks/precision.py [--seeds N] [--steps FASHION-MNIST TETROMINOES] [--quick]
 """

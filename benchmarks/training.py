@@ -248,7 +248,7 @@ def measure(name: str, pixels: Tensor, depth: int, folder: str) -> None:
         show_traffic(inputs, depth, taken, device)
     else:
         threads = torch.get_num_threads()
-        # A profile sees one thread only, and members are parted among all.
+        # A profile sees one thread only, and members are divided among all.
         torch.set_num_threads(1)
         show_parts(inputs, depth, precision, parts_of_a_step(*ensemble(pixels, depth, precision)))
         torch.set_num_threads(threads)

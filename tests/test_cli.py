@@ -180,7 +180,7 @@ def test_an_archive_carries_results_to_another_machine_and_replaces_none_there(
     assert source is not None
     (there := here / "plane" / source.name).mkdir(parents=True)
     (there / "table.csv").write_text("its own")
-    monkeypatch.setattr("ratereg.studies.results.published_directory", lambda: here)
+    monkeypatch.setattr("ratereg.studies.campaign.published_directory", lambda: here)
     unpack = ["results", "--unpack", "--archive"]
     assert ratereg(*unpack, str(archive)) == 0
     assert (there / "table.csv").read_text() == "its own"

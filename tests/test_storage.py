@@ -405,8 +405,8 @@ def test_new_files_and_folders_have_the_usual_permissions(write: Callable[..., N
 
 def test_where_another_process_was_first_the_new_folder_takes_its_place_too(tmp_path: Path) -> None:
     place = tmp_path / "one"
-    with written_folder(place) as aside:
-        (aside / "table").write_text("second")
+    with written_folder(place) as new:
+        (new / "table").write_text("second")
         place.mkdir()
         (place / "table").write_text("first")
     assert (place / "table").read_text() == "second"

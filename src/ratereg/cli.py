@@ -5,8 +5,6 @@ import ast
 import os
 import shlex
 import sys
-import tarfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,12 +99,12 @@ def _reproduce(arguments: argparse.Namespace) -> None:
 
 def _results(arguments: argparse.Namespace) -> None:
     """Run the published studies that have no result at a scale, and put their results into results/."""
-    from ratereg.studies.campaign import make_results, pack
+    from ratereg.studies.campaign import make_results, pack, unpack
 
     if arguments.unpack and arguments.archive is None:
         raise ValueError("--unpack needs an archive; give --archive FILE.tar.gz.")
     if arguments.unpack or (arguments.archive and arguments.archive.is_file()):
-        print(f"unpacked: {_unpack(arguments.archive)} files of {arguments.archive} that were not there")
+        print(f"unpacked: {unpack(arguments.archive)} files of {arguments.archive} that were not there")
         if arguments.unpack:
             return
     try:
@@ -121,28 +119,6 @@ def _results(arguments: argparse.Namespace) -> None:
         if arguments.archive:
             pack(arguments.archive)
     print(f"left: {', '.join(left)}. {_to_resume()}" if left else "Nothing is left.")
-
-
-def _unpack(archive: Path) -> int:
-    """Put the results of an archive where results lie, without replacing any, and return how many files these are."""
-    from ratereg.storage import written_file
-    from ratereg.studies.results import published_directory
-
-    made, folder = 0, published_directory()
-    try:
-        with tarfile.open(archive) as tar:
-            for entry in tar:
-                name = entry.name.removeprefix("results/")
-                place = folder / name
-                # It raises an error if the place is outside.
-                tarfile.data_filter(entry.replace(name=name), str(folder))
-                if (content := tar.extractfile(entry)) and not place.exists():
-                    with written_file(place) as file:
-                        file.write_bytes(content.read())
-                    made += 1
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"archive: {archive} can't be read: {error}; give one that `ratereg results` wrote.") from None
-    return made
 
 
 def _data(arguments: argparse.Namespace) -> None:

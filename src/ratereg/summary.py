@@ -102,7 +102,7 @@ def described(rows: pd.DataFrame) -> dict[str, Any]:
 def labels(rows: pd.DataFrame, *, short: bool = False) -> pd.DataFrame:
     """Return words for each row's setting: the columns `data` and `network`, on the index of the rows.
 
-    Where settings have the same words, those of the network go on to say what differs: the number of latents, a
+    Where settings have the same words, those of the network add what differs: the number of latents, a
     learning rate, a seed of the data. So different settings of the rows have different words.
     """
     known = [name for name in COLUMNS if name in rows]

@@ -117,7 +117,7 @@ def test_no_term_of_the_information_exceeds_log_n(seed: int, components: int, lo
     z = drawn(mean, log_var, generator)
     standardized = (z - mean.double()) * (-log_var.double() / 2).exp()
     own = -(standardized.square() + log_var.double() + math.log(2 * math.pi)).sum(1) / 2
-    # The expanded square of the program in torch rounds more.
+    # The expanded square of the PyTorch fallback rounds more.
     slack = 1e-9 if kernel.available() else 1e-6
     assert (own - aggregate_log_prob(z, mean, log_var)).max() <= math.log(components) + slack
 
@@ -139,7 +139,7 @@ def test_both_programs_agree(sigma: float, left_out: bool, monkeypatch: pytest.M
 @pytest.mark.parametrize("sigma", [0.5, 1e-3])
 def test_a_component_left_out_is_not_in_the_mixture(sigma: float) -> None:
     mean, _, generator = posteriors(7, 3000, 3, 1.0)
-    # Some components narrow, some wide, so that the program in torch sums them apart.
+    # Some components narrow, some wide, so that the PyTorch fallback sums them apart.
     log_var = 2 * torch.where(torch.arange(3000)[:, None] % 2 == 0, math.log(sigma), -11.0).expand(3000, 3)
     rows = torch.randint(3000, (150,), generator=generator)
     rows[:3] = torch.tensor([0, 2999, 2048])

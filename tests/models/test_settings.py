@@ -236,7 +236,7 @@ def test_the_code_of_a_class_of_ones_own_counts_and_its_comments_do_not(
         codes.append(settings["code"])
     assert codes[0] == codes[1]
     assert len(set(codes)) == 3
-    with pytest.warns(UserWarning, match="own_prior:Own has other methods than when"):
+    with pytest.warns(UserWarning, match="The code of own_prior:Own has changed since"):
         from_settings(settings | {"code": codes[0]})
 
 
@@ -246,7 +246,7 @@ def test_a_class_of_a_program_that_no_other_can_import_is_not_saved(saved: Path)
 
     Shifted.__module__, Shifted.__qualname__ = "__main__", "Shifted"
     before = saved.read_bytes()
-    with pytest.raises(ValueError, match="prior is of the class __main__:Shifted, which no other program"):
+    with pytest.raises(ValueError, match="prior has the class __main__:Shifted, which other programs cannot import"):
         VAE(MLP(1, 8, 2), (1, 4, 4), [0], prior=Shifted()).save(saved)
     assert saved.read_bytes() == before
     with pytest.raises(ValueError, match="it was defined in another program; define it in a module"):

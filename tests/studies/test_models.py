@@ -115,7 +115,7 @@ def test_a_member_that_diverged_is_handed_out_with_a_warning_and_its_arrays_are_
     study = STUDY.replace(network=MLP(1, 16, 4), betas=[1.0, 1e39], seeds=1).measuring(ByDistance(classes=2))
     results = load_or_run(study, progress=False)
     assert results.final["diverged_at"].notna().any()
-    with pytest.warns(UserWarning, match=r"beta 1e\+39 and seed 0 has diverged at step"):
+    with pytest.warns(UserWarning, match=r"beta 1e\+39 and seed 0 diverged at step"):
         results.models()
     for name in ("distance_distortion", "train_mean"):
         assert np.isfinite(results.arrays[name][0]).all()

@@ -108,7 +108,9 @@ def test_a_result_directory_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
 
 def test_a_folder_of_something_else_is_not_replaced(directory: Path) -> None:
     (directory / "thesis.txt").write_text("years of work")
-    with pytest.raises(StorageError, match=r"holds 'thesis\.txt', not of a result; name a new or an empty folder"):
+    with pytest.raises(
+        StorageError, match=r"contains 'thesis\.txt', which is no file of a result; give a new or an empty folder"
+    ):
         synthetic(STUDY).save(directory)
     assert (directory / "thesis.txt").read_text() == "years of work"
     (directory / "thesis.txt").unlink()

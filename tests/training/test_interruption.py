@@ -142,7 +142,7 @@ def test_a_signal_while_the_progress_bar_writes_is_a_wish_too(monkeypatch: pytes
 def test_a_stopped_run_says_how_to_go_on_from_another_process_too() -> None:
     stopped = pickle.loads(pickle.dumps(Stopped(3, 10)))
     assert (stopped.step, stopped.steps) == (3, 10)
-    assert str(stopped) == "stopped after step 3 of 10, and saved; start the same again, and it goes on there"
+    assert str(stopped) == "stopped after step 3 of 10, and saved; start the same run again to resume"
 
 
 def test_in_a_notebook_the_interrupt_button_is_a_wish() -> None:

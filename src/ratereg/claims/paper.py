@@ -30,8 +30,8 @@ def paper_points() -> pd.DataFrame:
 def compare_with_paper(results: Results, paper: pd.DataFrame) -> pd.DataFrame:
     """Return one row per setting, partition and beta that both have: our means over seeds, and ours less the paper's.
 
-    Columns besides the setting's: `rate`, `distortion` with ends of 95% intervals, `paper_rate`, `paper_distortion`,
-    `rate_difference`, `distortion_difference`, in nats.
+    The columns are those of the setting, and `rate` and `distortion` with the ends of 95% intervals, `paper_rate`,
+    `paper_distortion`, `rate_difference` and `distortion_difference`, in nats.
     """
     ours = over_seeds(results.final, ("rate", "distortion"))
     names = {"depth": "layers", "beta_inferred": "beta", "rate": "paper_rate", "distortion": "paper_distortion"}

@@ -104,7 +104,7 @@ def read_file(path: Path) -> Images:
 
 
 def check_regular(path: Path) -> None:
-    """Check that a path is that of a regular file: to open another kind may wait for ever.
+    """Check that a path is that of a regular file: opening another kind may block.
 
     Raises:
         ValueError: the path is that of a FIFO, a socket, a device, a folder or a broken link, or can't be looked at.

@@ -212,5 +212,5 @@ def _in_words(progress: Progress) -> str:
         words += f", {progress.speed:,.0f} member-steps a second"
     for look in progress.looks[-1:]:
         for beta, step in look.groupby("beta")["diverged_at"].min().dropna().items():
-            words += f". β = {beta:g} diverged at step {step:,.0f}: its loss is no longer finite, and the others go on"
+            words += f". β = {beta:g} diverged at step {step:,.0f}, where its loss was not finite; the others continue"
     return f"{words}."

@@ -54,7 +54,7 @@ def curve(looks: Sequence[pd.DataFrame], steps: int) -> tuple[Figure, str]:
 def curve_picture(looks: Sequence[pd.DataFrame], steps: int) -> str:
     """Return `curve` as an HTML image.
 
-    It may be drawn in a thread, and so changes none of Matplotlib's settings, which are of the whole process.
+    Matplotlib's settings, which all threads of the process share, are not changed.
     """
     fig, words = curve(looks, steps)
     file = io.BytesIO()

@@ -67,7 +67,7 @@ class FreshInformation(Measurement):
             )
 
     def __call__(self, model: LatentVariableModel, images: ImageSet) -> Measured:
-        """Measure every member on images drawn anew."""
+        """Measure every member on newly drawn images."""
         self.check(images)
         pixels, cube = _drawn(images, self.images + self.fitted + self.evaluated)
         pixels, cube = pixels.to(model.device), cube.to(model.device)

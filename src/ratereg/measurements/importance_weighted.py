@@ -58,7 +58,7 @@ class ImportanceWeighted(Measurement):
 def bounded_images(
     model: LatentVariableModel, images: ImageSet, partition: str, count: int
 ) -> tuple[Float[Tensor, "image pixels"], torch.Generator]:
-    """Return random images of a partition, in [0, 1], and the stream that goes on from there.
+    """Return random images of a partition, in [0, 1], and their random stream, to be continued.
 
     Fewer images are the first ones of more, so estimates by different means share them.
     """

@@ -29,8 +29,8 @@ class Information(Measurement):
     """The two parts of the rate, mutual information and marginal KL, under each partition's own aggregate posterior.
 
     The aggregate posterior has all images measured on as components, `components` of them; `log_n` is the logarithm of
-    their number, the ceiling of the mutual information. Under a prior without a closed form `RateDistortion` draws its
-    own z, so that the two parts add up to its rate within their standard errors only.
+    their number, the ceiling of the mutual information. If the prior's rate has no closed form, `RateDistortion` uses
+    other samples z, and the two parts add up to its rate only within their standard errors.
 
     Arguments:
         images: images of each partition, a random subset; None for all.

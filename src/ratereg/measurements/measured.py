@@ -1,4 +1,4 @@
-"""What every measurement has in common: its settings, what it returns, and which images and noise it uses."""
+"""The base class of measurements: their settings and results, and the images and noise that they use."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ class Measurement:
     member whose values are not finite has NaN in its rows.
 
     Attributes:
-        columns: what the rows have besides member and partition.
+        columns: columns of the rows in addition to member and partition.
         arrays: names of the arrays.
         partitions: the partitions that rows are of.
     """
@@ -104,12 +104,12 @@ def pixels_of(images: ImageSet, device: torch.device) -> UInt8[Tensor, "image pi
 
 
 def with_errors(*names: str) -> tuple[str, ...]:
-    """Return names of columns, each followed by that of its standard error."""
+    """Return names of columns, each followed by the name of its standard error."""
     return tuple(f"{name}{end}" for name in names for end in ("", "_se"))
 
 
 def rows_of(partition: str, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each member; a tensor in `columns` has a value for each, any other value is that of all."""
+    """Return a row for each member. A tensor in `columns` has a value for each member; other values are shared."""
     values = {name: value.tolist() for name, value in columns.items() if isinstance(value, Tensor)}
     return [
         {"member": member, "partition": partition, **columns, **dict(zip(values, of_member, strict=True))}

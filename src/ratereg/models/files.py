@@ -22,8 +22,8 @@ def save_model(vae: VAE, path: Path) -> None:
     for name, settings in parts.items():
         if isinstance(settings, dict) and settings["type"].startswith("__main__:"):
             raise ValueError(
-                f"save: {name} is of the class {settings['type']}, which no other program could import; define it in "
-                "a module."
+                f"save: {name} has the class {settings['type']}, which other programs cannot import; define it in a "
+                "module."
             )
     text = json.dumps(parts | {"image_shape": list(vae.image_shape), "members": vae.members})
     with written_file(path) as new:

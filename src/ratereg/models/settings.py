@@ -20,7 +20,7 @@ def to_settings(value: Any) -> Any:
 
     A network, likelihood or prior becomes {"type": ..., and the arguments of its constructor that differ from their
     defaults}, each read from the attribute of its name. The type is the name of a class of this package, else
-    "module:Class"; then "code" is a digest of its methods, so that what was made with others is not taken for it.
+    "module:Class" with "code", a digest of its methods: weights and results of an edited class are not reused.
 
     Raises:
         ValueError: the value is of another kind, an object does not keep its constructor's arguments, or its class
@@ -50,7 +50,7 @@ def to_settings(value: Any) -> Any:
 def from_settings(settings: Any) -> Any:
     """Return the value whose `to_settings` these are. The class of a foreign object is imported.
 
-    A warning says so where its methods are others than when the settings were written.
+    A warning is given if its code has changed since the settings were written.
 
     Raises:
         ValueError: there is no such class, it is neither a network, nor a likelihood, nor a prior, or it does not take
@@ -62,7 +62,7 @@ def from_settings(settings: Any) -> Any:
         return settings
     kind = _kind(settings.get("type"))
     if "code" in settings and settings["code"] != _code(kind):
-        warnings.warn(f"{settings['type']} has other methods than when its settings were written.", stacklevel=2)
+        warnings.warn(f"The code of {settings['type']} has changed since these settings were written.", stacklevel=2)
     arguments = {name: from_settings(value) for name, value in settings.items() if name not in ("type", "code")}
     try:
         return kind(**arguments)
@@ -82,7 +82,7 @@ def _kind(name: Any) -> type:
     except (ImportError, AttributeError, ValueError) as error:
         remedy = f"give one of {', '.join(own)}, or 'module:Class' of your own"
         if module == "__main__":
-            remedy = "it was defined in another program; define it in a module, which this one can import too"
+            remedy = "it was defined in another program; define it in a module that this program can import"
         raise ValueError(f"type is {name!r}; {remedy}.") from error
     # Settings come from files, so nothing else is called.
     if not _is_part_of_a_model(kind):
@@ -95,7 +95,7 @@ def _kind(name: Any) -> type:
 def _code(kind: type) -> str:
     """Return a digest of the methods and numbers of a class and of its bases outside of this package.
 
-    That of the code as it was compiled: comments and places do not count, another version of Python does.
+    Comments and line numbers do not count, since the compiled code is used. The version of Python does.
     """
     own = _own_classes().values()
     parts = []

@@ -41,10 +41,10 @@ def resized(folder: str | Path, size: int) -> Path:
     if target.is_dir():
         return target
     mode = "L" if all(_opened(path).mode in _GRAY for path in paths) else "RGB"
-    with written_folder(target) as aside:
+    with written_folder(target) as new:
         for path in paths:
             # The whole name with another ending, so that a.jpg and a.png stay two.
-            place = aside / path.relative_to(folder).with_name(f"{path.name}.png")
+            place = new / path.relative_to(folder).with_name(f"{path.name}.png")
             place.parent.mkdir(parents=True, exist_ok=True)
             ImageOps.fit(_flat(_opened(path)).convert(mode), (size, size), Image.Resampling.BOX).save(place)
     return target

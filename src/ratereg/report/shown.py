@@ -21,7 +21,7 @@ __all__ = ["download", "figure", "items", "sheet", "table"]
 def figure(drawn: Figure | np.ndarray, alt: str, caption: str) -> HTML:
     """Return a figure, or pixels (height, width, channel) as uint8, with its text alternative and caption.
 
-    The text alternative of a figure of `ratereg.plots` goes on with the numbers that it shows.
+    The text alternative of a figure of `ratereg.plots` ends with the numbers that it shows.
     """
     stream = io.BytesIO()
     if isinstance(drawn, Figure):

@@ -31,7 +31,7 @@ def grid(
     Each executed notebook is written atomically; beside them are table.csv and index.html, which shows the outcomes
     side by side. An executed notebook that is there already is reused if notebook, parameters, package, published
     results and files that the parameters name are the same. So the same call resumes a grid that was stopped, and
-    executes only what is new in one that gets more values. A run that fails is reported, and the others go on.
+    executes only what is new in one that gets more values. A failed run is reported, and the other runs continue.
 
     Arguments:
         notebook: a text notebook (or an .ipynb file).

@@ -80,19 +80,19 @@ def check_writable(folder: Path) -> None:
 def written_file(path: Path) -> Iterator[Path]:
     """Yield the path of a new file, which takes the place of `path` if the body ends well.
 
-    The new file has the same name, in a temporary folder beside `path`. Where `path` is a link, the file that it leads
-    to is replaced.
+    The new file has the same name, in a temporary folder beside `path`. If `path` is a symbolic
+    link, its target is replaced.
 
     Raises:
-        StorageError: the disk is full, the folder can't be written to, or there is something other than a file; what
-            was there is as it was.
+        StorageError: the disk is full, the folder can't be written to, or `path` is not a regular file. An existing
+            file is left unchanged.
     """
     path = path.resolve()
     with folder_beside(path) as folder:
         if path.exists() and not path.is_file():
-            raise StorageError(f"{path} is not a regular file, so it is not replaced; name another one.")
+            raise StorageError(f"{path} is not a regular file; give the path of a regular or a new file.")
         yield folder / path.name
-        as_usual(folder / path.name)
+        set_default_mode(folder / path.name)
         to_disk(folder / path.name)
         os.replace(folder / path.name, path)
 
@@ -147,12 +147,12 @@ def folder_beside(path: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def as_usual(file: Path) -> None:
-    """Give a file the permissions that a new one has here; safetensors writes files that only their owner may read."""
+def set_default_mode(file: Path) -> None:
+    """Give a file the permissions of any new file here: safetensors writes files that only their owner can read."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        usual = Path(folder) / "usual"
-        usual.touch()
-        file.chmod(usual.stat().st_mode)
+        other = Path(folder) / "other"
+        other.touch()
+        file.chmod(other.stat().st_mode)
 
 
 def to_disk(file: Path) -> None:

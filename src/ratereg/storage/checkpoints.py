@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ratereg.storage.atomic import StorageError, as_usual, folder_beside, to_disk
+from ratereg.storage.atomic import StorageError, folder_beside, set_default_mode, to_disk
 
 __all__ = ["load_checkpoint", "save_checkpoint", "tensors_digest"]
 
@@ -34,7 +34,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, An
     with folder_beside(path) as folder:
         new, kept = folder / "new", folder / "kept"
         save_file(here, new, metadata={"record": text, "digest": tensors_digest(here, text)})
-        as_usual(new)
+        set_default_mode(new)
         to_disk(new)
         if path.is_file():
             try:

@@ -22,7 +22,7 @@ __all__ = ["Facts", "assemble", "identified", "identity_of", "joined_rows", "mem
 
 
 class Facts(NamedTuple):
-    """What has to be known of images that are not in memory."""
+    """Facts about images that are not in memory."""
 
     name: str
     shape: tuple[int, int, int]
@@ -80,7 +80,7 @@ def assemble(study: Study, trainings: Sequence[Training], facts: dict[Data, Fact
 def identified(
     rows: Sequence[dict[str, Any]], training: Training, member: int, facts: Facts, diverged_at: int | None
 ) -> list[dict[str, Any]]:
-    """Return the rows of a member as those of a study's table, which say whose they are and whether it has failed."""
+    """Return a member's rows with the columns that identify its training, and its failure if there is one."""
     identity, at = identity_of(training, member, facts), math.nan if diverged_at is None else diverged_at
     return [
         identity | row | {"member": member, "diverged_at": at, "failure": _failure(row, diverged_at)} for row in rows
@@ -97,7 +97,7 @@ def member_rows(found: Sequence[Measured], diverged_at: Sequence[int | None]) ->
 
 
 def identity_of(training: Training, member: int, facts: Facts) -> dict[str, Any]:
-    """Return the columns that say which training a row is of: its digests, and every setting that can differ."""
+    """Return the columns that identify a training: its digests, and every setting that can differ."""
     data, network = training.data, training.network
     likelihood = type(training.likelihood).__name__.lower()
     if isinstance(training.likelihood, Gaussian):

@@ -3,6 +3,7 @@
 import math
 import tarfile
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ratereg.studies.results import find_published, published_directory
 from ratereg.studies.run import checked_devices, find, run
 from ratereg.training import Stopped
 
-__all__ = ["make_results", "pack"]
+__all__ = ["make_results", "pack", "unpack"]
 
 
 def make_results(
@@ -90,3 +91,27 @@ def pack(archive: Path) -> None:
     """
     with written_file(archive) as file, tarfile.open(file, "w:gz") as tar:
         tar.add(published_directory(), "results")
+
+
+def unpack(archive: Path) -> int:
+    """Add the results of an archive to the committed ones, without replacing any, and return the number of new files.
+
+    Raises:
+        StorageError: a file can't be written.
+        ValueError: the archive can't be read, or has a file outside of the results.
+    """
+    made, folder = 0, published_directory()
+    try:
+        with tarfile.open(archive) as tar:
+            for entry in tar:
+                name = entry.name.removeprefix("results/")
+                place = folder / name
+                # It raises an error if the place is outside.
+                tarfile.data_filter(entry.replace(name=name), str(folder))
+                if (content := tar.extractfile(entry)) and not place.exists():
+                    with written_file(place) as file:
+                        file.write_bytes(content.read())
+                    made += 1
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise ValueError(f"archive: {archive} can't be read: {error}; give one that `ratereg results` wrote.") from None
+    return made

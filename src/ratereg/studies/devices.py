@@ -52,7 +52,7 @@ def work_on_devices(
     """
     context = multiprocessing.get_context("spawn")
     count = min(len(devices), len(shards))
-    # No locks: a process that is killed would hold one for ever.
+    # No locks: a killed process would never release its own.
     places, made, stop = context.Queue(), context.RawArray("q", count), context.RawValue("b", 0)
     for place in enumerate(devices[:count]):
         places.put(place)
@@ -82,7 +82,7 @@ def work_on_devices(
 
 
 class _Worker(Listener):
-    """Counts the steps of a process where the parent reads them; stops at a signal, or when the parent says so."""
+    """Counts a process's steps in shared memory, and stops at a signal or at the parent's request."""
 
     def __init__(self, made: Any, index: int, asked: Any) -> None:
         self.made, self.index, self.asked = made, index, asked

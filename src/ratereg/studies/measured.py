@@ -1,4 +1,4 @@
-"""What was measured of each training: kept by training and measurement, and found again by every study."""
+"""Measurements of each training, cached by training and measurement, and reused by every study."""
 
 import math
 from collections.abc import Sequence

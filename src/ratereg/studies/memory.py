@@ -1,4 +1,4 @@
-"""How many members fit into a device's memory."""
+"""Number of members that fit into a device's memory."""
 
 import math
 import os

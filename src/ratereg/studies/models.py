@@ -62,7 +62,10 @@ def _chosen(results: Results, selection: dict[str, Any]) -> list[Training]:
     chosen = [one for one, keep in zip(trainings, kept, strict=True) if keep]
     diverged = rows.loc[kept & rows["diverged_at"].notna().to_numpy(), ["beta", "seed", "failure"]]
     for beta, seed, failure in diverged.itertuples(index=False):
-        warnings.warn(f"The member of beta {beta:g} and seed {seed} has {failure}.", stacklevel=4)
+        warnings.warn(
+            f"The member with beta {beta:g} and seed {seed} {failure}; its weights are those of that step.",
+            stacklevel=4,
+        )
     return chosen
 
 

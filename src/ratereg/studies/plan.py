@@ -1,4 +1,4 @@
-"""How the trainings of a study are cut into shards that train as one ensemble."""
+"""Split of a study's trainings into shards, each trained as one ensemble."""
 
 import itertools
 from collections.abc import Callable, Sequence

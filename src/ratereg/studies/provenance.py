@@ -1,4 +1,4 @@
-"""How and when a result was made."""
+"""Provenance of a result: commit, versions, device, precision and date."""
 
 import datetime
 import platform

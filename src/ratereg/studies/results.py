@@ -1,4 +1,4 @@
-"""What a study measured, in memory and in a result directory.
+"""Results of a study, in memory and in a result directory.
 
 A result directory holds `study.json` (the settings), `table.csv` (one row per training, step and partition),
 `arrays.npz` (pictures and latents, no pickle; `studies/arrays.py` says what of large ones) and `provenance.json`, which
@@ -100,8 +100,8 @@ class Results:
         other = [digest for digest, one in zip(digests, found, strict=True) if digest != one.digest]
         if other:
             raise ResultsError(
-                f"Results: the training {other[0]} is not of the data, or not of the classes of one's own, as they are "
-                "now: they have changed since. Run the study again with `ratereg.load_or_run`."
+                f"Results: the training {other[0]} used other data, or other code of the user's own classes: they "
+                "have changed since. Run the study again with `ratereg.load_or_run`."
             )
         return found
 
@@ -126,8 +126,7 @@ class Results:
     def measure(self, *measurements: Measurement, device: str | None = None, progress: bool = True) -> "Results":
         """Return the results with more measurements; one of a kind that is there takes that one's place.
 
-        The same members are measured. Nothing is trained where their weights are on this machine; where only the
-        numbers are, they are trained again, which is said.
+        Members whose weights are on this machine are not trained. The others are trained again, which is reported.
 
         Raises:
             ResultsError: the study's own data have changed since.
@@ -146,19 +145,21 @@ class Results:
         """Write the result directory, whole or not at all, and return the results with their new place.
 
         Raises:
-            StorageError: the disk is full, the folder can't be written to, or it holds files of something else.
+            StorageError: the disk is full, the folder can't be written to, or it contains other files than a result's.
         """
         directory = Path(directory)
         others = sorted(one.name for one in directory.glob("*") if not _FILES.fullmatch(one.name))
         if others:
-            raise StorageError(f"{directory} holds {others[0]!r}, not of a result; name a new or an empty folder.")
-        with written_folder(directory) as aside:
-            (aside / "study.json").write_text(json.dumps(self.study.settings, indent=1) + "\n")
-            self.table.to_csv(aside / "table.csv", index=False)
-            save_arrays(aside, self.arrays)
-            content = {file.name: _digest(file) for file in sorted(aside.iterdir())}
+            raise StorageError(
+                f"{directory} contains {others[0]!r}, which is no file of a result; give a new or an empty folder."
+            )
+        with written_folder(directory) as new:
+            (new / "study.json").write_text(json.dumps(self.study.settings, indent=1) + "\n")
+            self.table.to_csv(new / "table.csv", index=False)
+            save_arrays(new, self.arrays)
+            content = {file.name: _digest(file) for file in sorted(new.iterdir())}
             provenance = {**self.provenance, "digest": self.study.digest, "content": content}
-            (aside / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n")
+            (new / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n")
         return Results(self.study, self.table, self.arrays, provenance, directory)
 
     @classmethod

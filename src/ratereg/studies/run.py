@@ -117,7 +117,7 @@ def run(
 ) -> Results:
     """Train and measure what is missing of a study, shard by shard, and save its results to `directory`.
 
-    `trainings` are those of the study's members where they are known; None for the precision that is best here.
+    `trainings` are those of the members, for example of an earlier result; None for the study's own.
     """
     devices = checked_devices(device)
     facts = _facts(study)
@@ -146,7 +146,7 @@ def complete(
         facts: of their images.
         devices: to train on; each takes one shard at a time.
         with_weights: whether the weights are wanted, also of what is measured already; on one device only.
-        known: whether their numbers are there, so that training them is worth a message.
+        known: whether results of them exist, so that training them again is reported.
         options: see `Options`.
 
     Raises:

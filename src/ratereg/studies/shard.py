@@ -152,7 +152,7 @@ def model_of(trainings: Sequence[Training], image_shape: tuple[int, int, int]) -
 
 
 def trainer_of(trainings: Sequence[Training], images: ImageSet, device: torch.device) -> Trainer:
-    """Return the training of an ensemble, of one setting, before its first step."""
+    """Return the trainer of an ensemble of one setting, before its first step."""
     first = trainings[0]
     seeds = [one.seed for one in trainings]
     pixels = images.pixels if images.gray is None else images.gray

@@ -41,7 +41,7 @@ def aggregate_log_prob_on(
         mean: of the components, with the same leading axes.
         log_var: of the components, like `mean`.
         left_out: for each query the row of the component that its mixture goes without.
-        block: how many components and how many queries a task has at the most.
+        block: largest number of components, and of queries, of a task.
 
     Raises:
         ValueError: as `aggregate_log_prob`, or `block` is below 1.
@@ -56,7 +56,7 @@ def aggregate_log_prob_on(
     rows = max(1, min(block, _LARGEST_PART // (8 * z.shape[-1])))
 
     def held(values: Tensor) -> list["Future[Tensor]"]:
-        # Results of tasks, and not scattered: what only a worker had that died is then sent anew.
+        # Results of tasks, and not scattered: what only a dead worker had is then sent again.
         return [client.submit(_itself, part.clone(), pure=False) for part in values.split(rows)]
 
     parts = []

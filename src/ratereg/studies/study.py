@@ -57,7 +57,7 @@ class Study:
         precision: of the matrix products in training: "float32", "bfloat16", or "auto" for the one in which the members
             are there already, else the fastest native one.
         measurements: what is measured after the last step, each kind once. Rate, distortion and information are
-            recorded at 17 log-spaced steps besides.
+            recorded at 17 log-spaced steps in addition.
 
     Raises:
         ValueError: a setting is of the wrong kind, empty, repeated or out of range.

@@ -10,7 +10,7 @@ from types import FrameType
 __all__ = ["SIGNALS", "Interruption", "Stopped", "interruptible"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
-"""Ctrl-C and a notebook's interrupt button; what Slurm and others send some time before they kill; a terminal's end."""
+"""Ctrl-C and a notebook's interrupt button; a scheduler's warning before it kills; the end of a terminal."""
 
 
 class Stopped(Exception):
@@ -22,7 +22,7 @@ class Stopped(Exception):
         self.step, self.steps = step, steps
 
     def __str__(self) -> str:
-        return f"stopped after step {self.step} of {self.steps}, and saved; start the same again, and it goes on there"
+        return f"stopped after step {self.step} of {self.steps}, and saved; start the same run again to resume"
 
 
 class Interruption:
@@ -90,7 +90,7 @@ def interruptible() -> Iterator[Interruption]:
     if found := [one for one in outer if isinstance(one, Interruption)]:
         yield found[0]
         return
-    # What the process ignores, as one in the background ignores Ctrl-C, it goes on ignoring.
+    # Ignored signals stay ignored, such as Ctrl-C in a background process.
     taken = {number: old for number, old in before.items() if old not in (None, signal.SIG_IGN)}
     try:
         for number in taken:

@@ -1,4 +1,4 @@
-"""What is kept of each training, under its digest: the final weights, its record, and what was measured of it."""
+"""Store of each training under its digest: the final weights, the record of the run, and its measurements."""
 
 from pathlib import Path
 from typing import Any

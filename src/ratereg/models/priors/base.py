@@ -80,7 +80,7 @@ class Prior(nn.Module):
 
     def log_prob(self, z: Float[Tensor, "member batch latent"]) -> Float[Tensor, "member batch"]:
         """Return log p(z) in nats, in the type of `z`."""
-        raise NotImplementedError(f"{type(self).__name__} has no log_prob(z); define it, in nats.")
+        raise NotImplementedError(f"{type(self).__name__} has no log_prob(z); define it to return nats.")
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Float[Tensor, "member count latent"]:
         """Draw latents, from random numbers that the members share.
@@ -89,7 +89,7 @@ class Prior(nn.Module):
             count: latents a member.
             generator: on the CPU.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no sample(count, generator); define it.")
+        raise NotImplementedError(f"{type(self).__name__} has no sample(count, generator); define it to return draws.")
 
     def rate(
         self,
